@@ -1,0 +1,214 @@
+"""Configs: composed by Hydra, resolved, checked, and the only door to `hydra.utils.instantiate`.
+
+A node is a call: its keys are the keyword-only parameters of its `_target_`, a public callable of the group's own
+module in `ablate.recipe`. Nothing else may be called, and types and ranges are those of its annotations.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import functools
+import importlib
+import inspect
+import itertools
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+import hydra.utils
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.errors import InstantiationException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from ablate.error import UserError
+from ablate.record.key import is_outside, leaves
+from ablate.settings import Settings
+
+Config = dict[str, Any]
+
+GROUPS = (
+    "data", "normalization", "augmentation", "arch", "initialization", "optimizer", "scheduler", "regularization",
+)  # fmt: skip
+_EXCLUSIVE = [("arch.width", "arch.num_params")]
+_MOST_PROBLEMS = 5
+_STRICT = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+def conf_dir() -> Path:
+    """The folder of our own configs: in a checkout at its top, in an installed wheel inside the package."""
+    package = Path(__file__).resolve().parent
+    checkout = package.parent / "conf"
+    in_checkout = (package.parent / "pyproject.toml").is_file() and (checkout / "config.yaml").is_file()
+    return checkout if in_checkout else package / "conf"
+
+
+def user_conf_dir() -> Path | None:
+    """The user's own `conf/` in the current folder, where it holds one of our groups and is not ours."""
+    own = Path("conf").resolve()
+    holds_group = any((own / group).is_dir() for group in (*GROUPS, "study"))
+    return own if holds_group and own != conf_dir().resolve() else None
+
+
+class _UserConf(SearchPathPlugin):
+    """Puts the user's own options before ours, so that they can add to them and replace them."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        if own := user_conf_dir():
+            search_path.prepend(provider="user", path=f"file://{own}", anchor="main")
+
+
+Plugins.instance().register(_UserConf)
+
+
+def options(group: str) -> list[str]:
+    """The names of a group's options, ours and the user's."""
+    folders = [folder for folder in (conf_dir(), user_conf_dir()) if folder]
+    return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
+
+
+def compose(overrides: Sequence[str]) -> DictConfig:
+    """The config of these overrides (canonical names), as the command line would compose it; unresolved."""
+    with _initialized():
+        return hydra.compose("config", list(overrides))
+
+
+def differences(config: Config, choices: Mapping[str, str]) -> list[str]:
+    """What a config has that is not default, as overrides without the seed: options first, then single values."""
+    with _initialized():
+        defaults = hydra.compose("config", return_hydra_config=True).hydra.runtime.choices
+        base = hydra.compose("config", [f"{group}={option}" for group, option in choices.items()])
+    options = [f"{group}={option}" for group, option in choices.items() if option != defaults[group]]
+    plain = OmegaConf.to_container(base, resolve=True)
+    assert isinstance(plain, dict)
+    before = dict(leaves(typing.cast(Config, plain)))
+    values = [f"{path}={value}" for path, value in leaves(config) if before.get(path) != value]
+    return options + [value for value in values if not is_outside(value.split("=")[0]) and not value.startswith("seed=")]
+
+
+def resolve(composed: DictConfig) -> Config:
+    """A composed config as plain values, every interpolation resolved.
+
+    Raises `UserError` for a mandatory value that is missing and an interpolation that leads nowhere.
+    """
+    try:
+        for key in sorted(OmegaConf.missing_keys(composed)):
+            raise UserError(f"{key}: missing, and it has no default; give {key}=...")
+        plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True, enum_to_str=True)
+    except (OmegaConfBaseException, MissingMandatoryValue) as error:
+        raise UserError(f"{error.full_key or 'config'}: {str(error).splitlines()[0]}") from error
+    assert isinstance(plain, dict)
+    return typing.cast(Config, plain)
+
+
+def check_settings(config: Config, overrides: Iterable[str] = ()) -> None:
+    """Refuse a wrong run-level key and a group that is no node; nothing heavy is imported for it."""
+    for group in GROUPS:
+        if group not in config:
+            raise UserError(f"{group}: missing; give {group}=... one of {', '.join(options(group))}")
+        if not isinstance(config[group], dict):
+            raise UserError(f"{group}: expected one of {', '.join(options(group))}, found {config[group]!r}")
+    given = {override.lstrip("+").split("=")[0] for override in overrides if not override.endswith("=null")}
+    for first, second in _EXCLUSIVE:
+        if {first, second} <= given:
+            raise UserError(f"{first} and {second} are both given, and each decides the same; give one")
+    settings = {key: value for key, value in config.items() if key not in GROUPS}
+    _refuse(_problems("", settings, typing.get_type_hints(Settings, include_extras=True)))
+
+
+def check(config: Config, group: str) -> None:
+    """Refuse a node that is not exactly a call of a public callable of its group's module."""
+    node = config[group]
+    parameters = _parameters(_target(group, node.get("_target_")))
+    arguments = {key: value for key, value in node.items() if key != "_target_"}
+    _refuse(_problems(f"{group}.", arguments, parameters))
+
+
+def instantiate(config: Config, group: str, *runtime: Any) -> Any:
+    """Call the target of a group's node with the run-time objects; a `ValueError` of it is the user's mistake."""
+    check(config, group)
+    try:
+        return hydra.utils.instantiate(config[group], *runtime, _convert_="all", _recursive_=False)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError):
+            raise UserError(str(error.__cause__)) from error
+        raise
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """A hint at the known word that is nearest to an unknown one, or the known ones where none is near.
+
+    >>> nearest("lrr", ["lr", "betas"])
+    'did you mean lr?'
+    """
+    known = sorted(words)
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"known: {', '.join(known) or 'none'}"
+
+
+def _initialized() -> contextlib.AbstractContextManager[object]:
+    if GlobalHydra.instance().is_initialized():  # within a run
+        return contextlib.nullcontext()
+    return hydra.initialize_config_dir(str(conf_dir()), version_base="1.3")
+
+
+def _target(group: str, name: object) -> Callable[..., Any]:
+    home = f"ablate.recipe.{group}"
+    module_name, _, attribute = str(name).rpartition(".")
+    inside = module_name == home or module_name.startswith(f"{home}.")
+    if inside and not attribute.startswith("_") and all(map(str.isidentifier, str(name).split("."))):
+        try:
+            target = getattr(importlib.import_module(module_name), attribute, None)
+        except ModuleNotFoundError:
+            target = None
+        if callable(target) and getattr(target, "__module__", None) == module_name:
+            return typing.cast(Callable[..., Any], target)
+    raise UserError(f"{group}._target_: expected a public callable of {home}, found {name!r}")
+
+
+@functools.cache
+def _parameters(target: Callable[..., Any]) -> dict[str, Any]:
+    """The keyword-only parameters of a callable with their annotations, those of `**name: Unpack[...]` too."""
+    hints = typing.get_type_hints(target, include_extras=True)
+    keywords: dict[str, Any] = {}
+    for name, parameter in inspect.signature(target).parameters.items():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            keywords[name] = hints[name]
+        elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            keywords |= typing.get_type_hints(typing.get_args(hints[name])[0], include_extras=True)
+    return keywords
+
+
+def _problems(prefix: str, values: Mapping[str, Any], hints: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with values that should be exactly those of `hints`; `prefix` leads to their keys."""
+    for name in values.keys() - hints.keys():
+        yield f"{prefix}{name}: unknown key; {nearest(str(name), hints)}"
+    for name in hints.keys() - values.keys():
+        yield f"{prefix}{name}: missing; give {prefix}{name}=..."
+    for name in sorted(hints.keys() & values.keys()):
+        value, hint = values[name], hints[name]
+        if typing.is_typeddict(hint):
+            if isinstance(value, dict):
+                yield from _problems(f"{prefix}{name}.", value, typing.get_type_hints(hint, include_extras=True))
+            else:
+                yield f"{prefix}{name}: expected the keys {', '.join(hint.__annotations__)}, found {value!r}"
+            continue
+        try:
+            TypeAdapter(hint, config=_STRICT).validate_python(value)
+        except ValidationError as error:
+            for each in error.errors():
+                path = "".join(f"[{position}]" for position in each["loc"])
+                expected = each["msg"].replace("Input should be", "expected")
+                yield f"{prefix}{name}{path}: {expected}, found {each['input']!r}"
+
+
+def _refuse(problems: Iterator[str]) -> None:
+    if shown := list(itertools.islice(problems, _MOST_PROBLEMS)):
+        raise UserError("\n".join(shown))

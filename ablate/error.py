@@ -1,0 +1,9 @@
+"""The user's mistakes: what is said of them, in a line, and nothing is lost."""
+
+
+class UserError(Exception):
+    """A command that is refused: exit code 2. The text names the key or file, what was expected, what was found."""
+
+
+class BusyError(Exception):
+    """A run that another process is training: exit code 1."""

@@ -1,0 +1,36 @@
+"""Ctrl-C and SIGTERM: the first asks a training to stop after its epoch, the second stops it at once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+
+class Interruption:
+    """A context in which the first signal only sets `asked`, and calls `announce`; the next one interrupts."""
+
+    def __init__(self, announce: Callable[[], None]) -> None:
+        self.asked = False
+        self._announce = announce
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        self._previous = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        self._announce()
+
+
+def as_keyboard_interrupt(number: int, frame: FrameType | None) -> None:
+    """A handler of SIGTERM that ends the process as Ctrl-C does."""
+    raise KeyboardInterrupt

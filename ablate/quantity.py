@@ -1,0 +1,21 @@
+"""The numbers a config may hold: each annotation states type and range once, for the check of every node."""
+
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BeforeValidator
+
+
+def _whole(value: Any) -> Any:
+    """Take `5e6`, which YAML and Hydra read as a float, for the integer it means."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Integer = Annotated[int, BeforeValidator(_whole)]
+Count = Annotated[Integer, Ge(1)]
+NonNegativeInteger = Annotated[Integer, Ge(0)]
+Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+Fraction = Annotated[float, Ge(0), Le(1)]
+PositiveFraction = Annotated[float, Gt(0), Le(1)]
+ProperFraction = Annotated[float, Ge(0), Lt(1)]

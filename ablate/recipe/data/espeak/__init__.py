@@ -1,0 +1,245 @@
+"""The embedded corpus: speech synthesized by espeak-ng, with exact phoneme boundaries, made on first use."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import random
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+
+import numpy as np
+from annotated_types import Le, Len
+
+from ablate.file import write_atomically
+from ablate.quantity import Count, Fraction, NonNegativeInteger, Positive, PositiveFraction
+from ablate.recipe.data.corpus import Boundary, Context, Split, Track
+from ablate.recipe.data.espeak.alignment import align
+from ablate.recipe.data.espeak.sentence import sentence
+from ablate.recipe.data.subset import subset
+
+if TYPE_CHECKING:
+    from ablate.recipe.data.table import FrameTable
+
+_RECIPE_VERSION = 1  # raise it when the same settings make other speech
+_MEL_BANDS = 40
+_PACKAGES = ("espeakng-loader", "torchaudio")
+
+_VARIANTS = """
+m1 m2 m3 m4 m5 m6 m7 m8 f1 f2 f3 f4 f5 Alex Alicia Andrea Andy Annie Denis Diogo Gene Gene2 Henrique Hugo Jacky
+Lee Marco Mario Michael Mike Nguyen Reed Storm adam anika antonio aunty belinda benjamin boris caleb david ed
+edward edward2 gustave ian iven iven2 iven3 iven4 john kaukovalta klatt klatt2 klatt3 klatt4 klatt5 linda marcelo
+max michel miguel mike2 norbert pablo paul pedro quincy rob robert sandro shelby steph steph2 steph3 travis
+victor zac grandma grandpa
+""".split()
+# Voices are disjoint between the splits, and which are whose does not depend on any split's size.
+_SHARE = {"train": (0.0, 0.76), "val": (0.76, 0.88), "test": (0.88, 1.0)}
+
+Range = Annotated[list[float], Len(2, 2)]
+PositiveRange = Annotated[list[Positive], Len(2, 2)]
+
+
+class Sizes(TypedDict):
+    """A number for each split."""
+
+    train: Count
+    val: Count
+    test: Count
+
+
+@dataclass(frozen=True)
+class _Speaker:
+    name: str
+    accent: str
+    variant: str
+    rate: int
+    pitch: int
+    pitch_range: int
+    tract: float
+
+
+@dataclass(frozen=True)
+class _Utterance:
+    name: str
+    speaker: _Speaker
+    request: dict[str, Any]  # of the engine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Espeak:
+    """Sentences of a small grammar, spoken by many synthetic speakers through random channels and noise."""
+
+    context: Context
+    fraction: PositiveFraction
+    boundary: Boundary
+    corpus_seed: NonNegativeInteger
+    utterances: Sizes
+    speakers: Sizes
+    accents: Annotated[list[str], Len(1)]
+    rate: PositiveRange
+    tract: PositiveRange
+    snr_db: Range
+    gain_db: Range
+    channel: Fraction
+    coefficients: Annotated[Count, Le(_MEL_BANDS)]
+
+    def __post_init__(self) -> None:
+        for name in ("rate", "tract", "snr_db", "gain_db"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"data.{name}: expected [low, high], got [{low}, {high}]")
+
+    def fingerprint(self, cache: Path) -> str:
+        """A hash of the recipe and the versions of what makes the speech; nothing is made for it."""
+        if importlib.util.find_spec("espeakng_loader") is None:
+            raise ValueError(
+                "data=espeak: the package espeakng-loader is not installed; `pip install espeakng-loader==0.2.4`, "
+                "or take data=hw1p2 with a folder of your own"
+            )
+        recipe = {name: value for name, value in asdict(self).items() if name not in _NOT_OF_THE_CORPUS}
+        versions = {package: importlib.metadata.version(package) for package in _PACKAGES}
+        text = json.dumps([_RECIPE_VERSION, recipe, versions], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def num_mfcc(self) -> int:
+        """Coefficients a frame."""
+        return self.coefficients
+
+    def load(self, split: Split, *, seed: int, cache: Path, track: Track) -> FrameTable:
+        """The split's table; made and cached if it isn't yet (about 10 CPU seconds for `espeak`)."""
+        from ablate.recipe.data.table import FrameTable
+
+        path = cache / f"espeak-{self.fingerprint(cache)}-{split}.npz"
+        made = _read(path) or self._make(split, path, track)
+        names, lengths = made["names"].tolist(), made["lengths"]
+        taken = subset(names, self.fraction, seed) if split == "train" else range(len(names))
+        table = FrameTable.blank([names[i] for i in taken], lengths[list(taken)], self.coefficients)
+        ends = np.cumsum(lengths)
+        for i, (features, labels) in zip(taken, table.utterances(), strict=True):
+            features.numpy()[:] = made["features"][ends[i] - lengths[i] : ends[i]]
+            labels.numpy()[:] = made["labels"][ends[i] - lengths[i] : ends[i]]
+        return table
+
+    def _make(self, split: Split, path: Path, track: Track) -> dict[str, np.ndarray]:
+        import torch
+
+        from ablate.recipe.data.espeak.acoustics import Condition, features
+
+        utterances = self._utterances(split)
+        made: list[tuple[np.ndarray, np.ndarray]] = []
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # more are slower here, and the bits would depend on their number
+        try:
+            spoken = zip(utterances, _speak([each.request for each in utterances]), strict=True)
+            for utterance, (audio, events) in track(
+                spoken, len(utterances), f"making the embedded corpus: {split}"
+            ):
+                condition = Condition.draw(
+                    self._draw(split, utterance.name, "condition"),
+                    tract=utterance.speaker.tract,
+                    snr_db=self.snr_db,
+                    channel=self.channel,
+                    gain_db=self.gain_db,
+                )
+                segments = align(audio, events, utterance.speaker.accent)
+                mfcc, classes = features(audio, segments, condition, self.coefficients)
+                made.append((mfcc.numpy(), classes))
+        finally:
+            torch.set_num_threads(threads)
+        arrays = {
+            "features": np.concatenate([mfcc for mfcc, _ in made]),
+            "labels": np.concatenate([classes for _, classes in made]),
+            "lengths": np.array([len(classes) for _, classes in made], np.int64),
+            "names": np.array([utterance.name for utterance in utterances]),
+        }
+        with write_atomically(path) as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        return arrays
+
+    def _utterances(self, split: Split) -> list[_Utterance]:
+        speakers = self._speakers(split)
+        return [
+            self._utterance(split, speakers[i % len(speakers)], i) for i in range(self.utterances[split])
+        ]
+
+    def _utterance(self, split: Split, speaker: _Speaker, number: int) -> _Utterance:
+        name = f"{speaker.name}-{number:05d}"
+        draw = self._draw(split, name, "text")
+        request = {
+            "text": sentence(draw),
+            "accent": speaker.accent,
+            "variant": speaker.variant,
+            "rate": int(speaker.rate * draw.uniform(0.92, 1.08)),
+            "pitch": int(speaker.pitch + draw.uniform(-6, 6)),
+            "pitch_range": speaker.pitch_range,
+            "seed": draw.randrange(1, 1 << 30),
+        }
+        return _Utterance(name, speaker, request)
+
+    def _speakers(self, split: Split) -> list[_Speaker]:
+        variants = list(_VARIANTS)
+        self._draw("variants").shuffle(variants)
+        first, last = (round(share * len(variants)) for share in _SHARE[split])
+        voices = variants[first:last]
+        speakers = []
+        for number in range(self.speakers[split]):
+            draw = self._draw(split, "speaker", number)
+            speakers.append(
+                _Speaker(
+                    name=f"{split}{number:03d}",
+                    accent=self.accents[number % len(self.accents)],
+                    variant=voices[number % len(voices)],
+                    rate=round(draw.uniform(*self.rate)),
+                    pitch=draw.randint(25, 75),
+                    pitch_range=draw.randint(20, 80),
+                    tract=draw.uniform(*self.tract),
+                )
+            )
+        return speakers
+
+    def _draw(self, *stream: object) -> random.Random:
+        return random.Random("/".join(map(str, (self.corpus_seed, *stream))))
+
+
+_NOT_OF_THE_CORPUS = ("context", "fraction", "boundary")
+
+
+def _read(path: Path) -> dict[str, np.ndarray] | None:
+    """The arrays of a cached split; none where it is missing or broken, since it can be made again."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in ("features", "labels", "lengths", "names")}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _speak(requests: list[dict[str, Any]]) -> Iterator[tuple[np.ndarray, list[tuple[int, str]]]]:
+    """Audio (samples,) int16 and phoneme events of each request, from a fresh process of the engine."""
+    root = str(Path(__file__).parents[4])
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])}
+    command = [sys.executable, "-m", "ablate.recipe.data.espeak.engine"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as process:
+        assert process.stdin and process.stdout and process.stderr
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(json.dumps(requests).encode())
+                process.stdin.close()
+            for _ in requests:
+                if not (header := process.stdout.readline()):
+                    raise RuntimeError(f"the espeak-ng process stopped: {process.stderr.read().decode().strip()}")
+                answer = json.loads(header)
+                audio = np.frombuffer(process.stdout.read(2 * answer["samples"]), np.int16)
+                yield audio, [(sample, name) for sample, name in answer["events"]]
+        finally:
+            process.kill()

@@ -1,0 +1,38 @@
+"""The phonemes that a frame can be, in the course's order, and the spellings under which they come."""
+
+import numpy as np
+
+PHONEMES = (
+    "SIL AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH"
+).split()
+
+_INDEX = {phoneme: index for index, phoneme in enumerate(PHONEMES)} | {"[SIL]": 0, "<sil>": 0}
+_SPELLINGS = np.array(sorted(_INDEX))
+_CLASSES = np.array([_INDEX[spelling] for spelling in _SPELLINGS], np.uint8)
+_BOUNDARIES = {"[SOS]", "<sos>", "[EOS]", "<eos>"}
+
+
+def indices(labels: np.ndarray) -> np.ndarray:
+    """Classes (uint8) of spelled labels (unicode), both (frames,).
+
+    Raises `ValueError` that names the first label which is no phoneme.
+
+    >>> indices(np.array(["SIL", "[SIL]", "AA", "ZH"]))
+    array([ 0,  0,  1, 39], dtype=uint8)
+    """
+    position = np.minimum(np.searchsorted(_SPELLINGS, labels), len(_SPELLINGS) - 1)
+    unknown = np.flatnonzero(_SPELLINGS[position] != labels)
+    if len(unknown):
+        raise ValueError(f"unknown label {str(labels[unknown[0]])!r} at frame {unknown[0]}")
+    return _CLASSES[position]
+
+
+def without_boundaries(transcript: np.ndarray) -> np.ndarray:
+    """The transcript (labels,) without the start and end tokens that some terms' files carry.
+
+    >>> without_boundaries(np.array(["[SOS]", "SIL", "AA", "[EOS]"]))
+    array(['SIL', 'AA'], dtype='<U5')
+    """
+    start = len(transcript) > 0 and str(transcript[0]) in _BOUNDARIES
+    end = len(transcript) > 1 and str(transcript[-1]) in _BOUNDARIES
+    return transcript[int(start) : len(transcript) - int(end)]

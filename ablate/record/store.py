@@ -1,0 +1,117 @@
+"""The folders of runs: `<output_dir>/runs/<key>/`. What stands there is whole, whenever a process was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import io
+import json
+import platform
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from ablate.error import UserError
+from ablate.file import write_atomically
+from ablate.record.key import RESULTS_VERSION
+
+FORMAT = 1
+"""Of result.json; raised when its fields change their meaning."""
+
+_PACKAGES = ("ablate", "torch", "torchaudio", "numpy", "hydra-core", "omegaconf", "wandb")
+
+Row = dict[str, float | int | None]
+
+
+class RunFolder:
+    """What is recorded of one run, under its key."""
+
+    def __init__(self, output_dir: str | Path, key: str) -> None:
+        self.key = key
+        self.path = Path(output_dir, "runs", key)
+
+    def result(self) -> dict[str, Any] | None:
+        """The record of the run if it has ended, else none."""
+        try:
+            content = (self.path / "result.json").read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            result = json.loads(content)
+        except ValueError as error:
+            raise UserError(f"{self.path / 'result.json'}: not JSON ({error}); delete the file to train again") from error
+        if not isinstance(result, dict) or result.get("key") != self.key:
+            raise UserError(f"{self.path / 'result.json'}: not a record of {self.key}; delete the file to train again")
+        return result
+
+    def open(self, config: str) -> TextIO:
+        """Make the folder with its config (YAML); gives `run.log`, open at its end."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / "error.txt").unlink(missing_ok=True)
+        with write_atomically(self.path / "config.yaml") as file:
+            file.write(config.encode())
+        return (self.path / "run.log").open("a", buffering=1)
+
+    def set_aside(self) -> Path:
+        """Move the record of an earlier training into a folder of its own below; the result goes first."""
+        number = 1 + sum(1 for _ in self.path.glob("earlier-*"))
+        earlier = self.path / f"earlier-{number}"
+        earlier.mkdir()
+        files = sorted((file for file in self.path.iterdir() if file.is_file()), key=lambda file: file.name != "result.json")
+        for file in files:
+            file.rename(earlier / file.name)
+        return earlier
+
+    def write_rows(self, rows: Sequence[Row]) -> None:
+        """`metrics.jsonl`: one object an epoch."""
+        with write_atomically(self.path / "metrics.jsonl") as file:
+            file.write("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode())
+
+    def write_error(self, text: str) -> None:
+        """`error.txt`: how a run crashed."""
+        with contextlib.suppress(OSError), write_atomically(self.path / "error.txt") as file:  # the disk may be why
+            file.write(text.encode())
+
+    def finish(self, record: Mapping[str, Any]) -> None:
+        """`result.json`, which says that the run has ended, and nothing more is needed to go on with it."""
+        with write_atomically(self.path / "result.json") as file:
+            content = {**record, "results_version": RESULTS_VERSION, "format": FORMAT}
+            file.write((json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+        (self.path / "checkpoint.pt").unlink(missing_ok=True)
+
+    def write_tensors(self, name: str, content: Any) -> None:
+        """What `torch.save` writes of this content."""
+        import torch
+
+        # Through memory, so that a full disk is an OSError and not an error of torch's own writer.
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        with write_atomically(self.path / name) as file:
+            file.write(buffer.getbuffer())
+
+
+def check_writable(output_dir: str | Path) -> None:
+    """Raise an `OSError` that names the folder where results can't be written to it."""
+    Path(output_dir).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=output_dir):
+        pass
+
+
+def provenance() -> dict[str, Any]:
+    """The code that trains: versions of what it is made of, and its commit (`-dirty` with changes; null outside git)."""
+    versions = {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES}
+    root = Path(__file__).resolve().parents[2]
+    commit = None
+    if (root / "pyproject.toml").is_file() and (commit := _git(root, "rev-parse", "HEAD")):
+        commit += "-dirty" if _git(root, "status", "--porcelain", "--untracked-files=no") else ""
+    return {"versions": versions, "git_commit": commit}
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

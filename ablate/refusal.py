@@ -1,0 +1,78 @@
+"""What is said of a command that ends badly, and its exit code; one line where one is enough."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Sequence
+
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import OmegaConfBaseException
+
+from ablate.command_line import ALIASES
+from ablate.compose import GROUPS, Config, compose, nearest, resolve
+from ablate.error import BusyError, UserError
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
+
+
+def refusal(error: Exception, overrides: Sequence[str]) -> tuple[int, str] | None:
+    """Exit code and text for an error that has its cause outside the code; none for a fault of ours."""
+    if isinstance(error, UserError):
+        return 2, str(error)
+    if isinstance(error, BusyError):
+        return 1, str(error)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        return 2, f"{group}={option}: no such option; {nearest(option, error.options)}; {_all(error.options)}"
+    if isinstance(error, OverrideParseException):
+        return 2, f"{error.override}: can't be read as key=value: {_line(error.message)}"
+    if isinstance(error, ConfigCompositionException) and (key := re.match("Could not override '(.+?)'", str(error))):
+        return 2, _unknown_key(key[1], overrides)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        cause = f"; {_line(str(error.__cause__))}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
+        return 2, _line(str(error)) + cause
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        return 1, f"{error.strerror}{_of(error)}; free some space and give the same command again"
+    if isinstance(error, OSError) and error.errno in _NOT_WRITABLE:
+        return 2, f"{error.strerror}{_of(error)}; output_dir=... chooses another place for results"
+    return None
+
+
+def _unknown_key(key: str, overrides: Sequence[str]) -> str:
+    groups = [override for override in overrides if override.split("=")[0] in GROUPS and "," not in override]
+    try:
+        keys = _keys(resolve(compose([*groups, *_mandatory(overrides)])))
+    except (HydraException, UserError):
+        return f"{key}: unknown key"
+    parent = key.rpartition(".")[0]
+    beside = [known for known in keys if known.rpartition(".")[0] == parent]
+    if not parent:
+        beside = [*beside, *ALIASES]
+    return f"{key}: unknown key; {nearest(key, beside or keys)}"
+
+
+def _mandatory(overrides: Sequence[str]) -> list[str]:
+    return [override for override in overrides if override.startswith("data.root=")]
+
+
+def _keys(config: Config, prefix: str = "") -> list[str]:
+    keys = []
+    for name, value in config.items():
+        keys.append(f"{prefix}{name}")
+        if isinstance(value, dict):
+            keys += _keys(value, f"{prefix}{name}.")
+    return keys
+
+
+def _all(options: Sequence[str]) -> str:
+    return f"expected one of {', '.join(sorted(options))}"
+
+
+def _line(text: str) -> str:
+    return "; ".join(line.strip() for line in text.strip().splitlines() if line.strip())
+
+
+def _of(error: OSError) -> str:
+    return f": {error.filename}" if error.filename else ""

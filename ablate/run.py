@@ -1,0 +1,172 @@
+"""`python -m ablate.run`: compose, check, and train what is not finished; several runs with `--multirun`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from ablate import command_line, compose
+from ablate.compose import GROUPS
+from ablate.display import Screen, summary
+from ablate.error import UserError
+from ablate.interruption import Interruption, as_keyboard_interrupt
+from ablate.record import store, tracking
+from ablate.record.key import key
+from ablate.record.store import RunFolder
+from ablate.record.tracking import Tracker
+from ablate.refusal import refusal
+
+if TYPE_CHECKING:
+    from ablate.train import Training
+
+_INTERRUPTED = 130
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(command(sys.argv[1:]))
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Carry out a command line; its exit code. Errors are a line on stderr; HYDRA_FULL_ERROR=1 shows tracebacks."""
+    asked_for_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, where it would print and exit with 1
+    signal.signal(signal.SIGTERM, as_keyboard_interrupt)
+    overrides: list[str] = []
+    try:
+        overrides = command_line.canonical(arguments)
+        sys.argv = [sys.argv[0], *overrides]
+        decorated = hydra.main(config_path=str(compose.conf_dir()), config_name="config", version_base="1.3")(task)
+        if {"-sc", "--shell-completion"} & set(overrides):
+            command_line.complete(decorated)
+        else:
+            decorated()
+        return 0
+    except KeyboardInterrupt:
+        print("ablate: interrupted; the same command goes on from the last whole epoch", file=sys.stderr)
+        return _INTERRUPTED
+    except (_OfSingleRun, Exception) as raised:
+        error = raised.error if isinstance(raised, _OfSingleRun) else raised
+        if asked_for_traceback:
+            traceback.print_exception(error)
+        code, text = refusal(error, overrides) or (1, f"{type(error).__name__}: {error}")
+        print(f"ablate: {text}", file=sys.stderr)
+        return code
+
+
+class _OfSingleRun(BaseException):
+    """Carries a run's error past Hydra, which would add a line of its own to it."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def task(composed: DictConfig) -> None:
+    """What Hydra calls for a run."""
+    try:
+        run(composed)
+    except Exception as error:
+        if HydraConfig.get().mode == RunMode.RUN:
+            raise _OfSingleRun(error) from error
+        raise
+
+
+def run(composed: DictConfig) -> None:
+    """One run: its record shown if it is finished, else trained and recorded. Torch is imported only to train."""
+    config = compose.resolve(composed)
+    overrides = [override.lstrip("+") for override in HydraConfig.get().overrides.task]
+    compose.check_settings(config, overrides)
+    corpus = compose.instantiate(config, "data")
+    try:
+        fingerprint = corpus.fingerprint(Path(config["output_dir"], "cache"))
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    folder = RunFolder(config["output_dir"], key(config, fingerprint))
+
+    screen = Screen()
+    if (result := folder.result()) and not config["rerun"]:
+        screen.say(f"{folder.key} is {result['status']} already. rerun=true trains it again; other epochs= is another run.")
+        screen.table(summary(result, folder.path, None))
+        return
+    mode, reason = tracking.choose_mode(config["wandb"]["mode"])
+    store.check_writable(config["output_dir"])
+    if own := compose.user_conf_dir():
+        screen.say(f"options of {own} are used before ablate's own")
+
+    from ablate.train import prepare
+
+    training = prepare(config, corpus, screen)
+    if result:
+        screen.say(f"the earlier record of {folder.key} is kept in {folder.set_aside()}")
+    choices = {group: str(HydraConfig.get().runtime.choices[group]) for group in GROUPS}
+    differences = compose.differences(config, choices)
+    with folder.open(OmegaConf.to_yaml(OmegaConf.create(config))) as screen.log:
+        tracker = tracking.start(
+            config,
+            key=folder.key,
+            name=" ".join([*differences, f"seed={config['seed']}"]),
+            mode=mode,
+            tags=[f"{group}={option}" for group, option in choices.items()],
+            warn=screen.say,
+        )
+        screen.say(f"run {folder.key}: {' '.join(differences) or 'all defaults'}, seed {config['seed']}")
+        screen.say(f"wandb: {tracker.mode} ({reason})")
+        identity = {
+            "seed": config["seed"],
+            "epochs": config["epochs"],
+            "overrides": overrides,
+            "choices": choices,
+            "member": config["team"]["member"],
+            "data_fingerprint": fingerprint,
+        }
+        _train(training, folder, tracker, screen, identity)
+
+
+def _train(
+    training: Training, folder: RunFolder, tracker: Tracker, screen: Screen, identity: dict[str, Any]
+) -> None:
+    """Train and write the record's end: result.json, or error.txt of a crash. The window is closed in any case."""
+    from ablate import machine
+    from ablate.train import train
+
+    announce = partial(screen.say, "stopping after this epoch; once more stops at once")
+    status, metrics = "crashed", {}
+    try:
+        with Interruption(announce) as interruption:
+            outcome = train(training, folder, tracker, screen, interruption)
+        status, metrics = outcome.status, outcome.metrics
+        if status == "interrupted":
+            raise KeyboardInterrupt
+        record = {"key": folder.key} | asdict(outcome) | identity | store.provenance()
+        record |= {"machine": machine.describe(training.device)}
+        folder.finish(record)
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
+    except Exception:
+        folder.write_error(traceback.format_exc())
+        raise
+    finally:
+        how_to_sync = tracker.finish(status, metrics)
+    if status == "diverged":
+        screen.say("the run diverged: its loss became NaN or infinite; a smaller learning rate is the usual cure")
+    screen.table(summary(record, folder.path, how_to_sync))
+
+
+if __name__ == "__main__":
+    # By its own name, so that launchers which send the task to other processes can find it there.
+    from ablate.run import main as run_main
+
+    run_main()

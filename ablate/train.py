@@ -1,0 +1,453 @@
+"""One training: everything made in a fixed order from the config, then the loop."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from ablate import machine
+from ablate.compose import Config, check, instantiate
+from ablate.display import Screen
+from ablate.error import UserError
+from ablate.file import write_atomically
+from ablate.interruption import Interruption
+from ablate.recipe import arch
+from ablate.recipe.augmentation import Augmentation
+from ablate.recipe.data.corpus import Corpus, Split
+from ablate.recipe.data.phoneme import PHONEMES
+from ablate.recipe.data.table import FrameTable
+from ablate.recipe.regularization import Regularization
+from ablate.recipe.scheduler import Schedule
+from ablate.record.store import Row, RunFolder
+from ablate.record.tracking import Tracker
+
+_VALIDATION_BATCH = 8192
+_MOST_STEPS_UNSEEN = 100  # steps between looks at the loss, each of which waits for the device
+
+Answer = TypeVar("Answer")
+Status = Literal["finished", "diverged", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A split on the device: `first` (frames,) is each frame's row in the overlapping view `windows`."""
+
+    windows: Tensor
+    first: Tensor
+    labels: Tensor
+    table: FrameTable
+
+    @staticmethod
+    def of(table: FrameTable, context: int, device: torch.device) -> Frames:
+        """The table's frames with `context` frames a side."""
+        table = table.to(device)
+        return Frames(table.windows(context), table.centre - context, table.labels, table)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass
+class Progress:
+    """What a training has come to, all that a checkpoint needs beside the state of its parts."""
+
+    rows: list[Row] = field(default_factory=list)
+    best_epoch: int = 0  # 0: none yet
+    diverged: bool = False
+
+    @property
+    def best(self) -> Row:
+        """The row of the best epoch so far, the earliest of equals."""
+        return self.rows[self.best_epoch - 1]
+
+
+@dataclass(frozen=True)
+class Training:
+    """The parts of a training, made and checked, with its data on the device."""
+
+    config: Config
+    device: torch.device
+    model: nn.Sequential
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    augment: Augmentation
+    regularization: Regularization
+    scaler: torch.amp.GradScaler
+    order: torch.Generator
+    augmentation_stream: Stream
+    train: Frames
+    val: Frames
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """Whole batches; one short batch where there are fewer frames than that."""
+        return max(1, len(self.train) // int(self.config["batch_size"]))
+
+    @property
+    def num_steps(self) -> int:
+        """Of the whole run."""
+        return self.steps_an_epoch * int(self.config["epochs"])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training ended with, as its record has it."""
+
+    status: Status
+    metrics: dict[str, float | int | None]
+    num_params: int
+    multiply_adds: int
+    seconds: float
+    frames_per_second: float
+    dropped_utterances: list[str]
+
+
+class Stream:
+    """Random numbers of its own for code that draws from torch's global generator of a device."""
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._global: Any = torch if device.type == "cpu" else torch.get_device_module(device)
+        self.state: Tensor = torch.Generator(device).manual_seed(seed).get_state()
+
+    def __enter__(self) -> None:
+        self._outer = self._global.get_rng_state()
+        self._global.set_rng_state(self.state)
+
+    def __exit__(self, *_: object) -> None:
+        self.state = self._global.get_rng_state()
+        self._global.set_rng_state(self._outer)
+
+
+def prepare(config: Config, corpus: Corpus, screen: Screen) -> Training:
+    """All parts of a training. What is wrong with the config is refused before any data are loaded.
+
+    Raises `UserError`.
+    """
+    for group in ("normalization", "optimizer", "scheduler"):  # used only once the data are there
+        check(config, group)
+    device = machine.configure(config["device"], config["precision"], config["threads"])
+    num_frames, num_mfcc = 2 * corpus.context + 1, _asked(corpus.num_mfcc)
+    model = _model(config, num_frames * num_mfcc).to(device)
+    augment = instantiate(config, "augmentation", num_frames, num_mfcc)
+    regularization = instantiate(config, "regularization")
+    optimizer = instantiate(config, "optimizer", model)
+
+    train, val = _tables(config, corpus, screen)
+    steps = max(1, len(train.labels) // config["batch_size"]) * config["epochs"]
+    schedule = instantiate(config, "scheduler", steps)
+    return Training(
+        config=config,
+        device=device,
+        model=model,
+        optimizer=optimizer,
+        schedule=schedule,
+        augment=augment,
+        regularization=regularization,
+        scaler=torch.amp.GradScaler(device.type, enabled=config["precision"] == "fp16"),
+        order=torch.Generator().manual_seed(_seed(config, "order")),
+        augmentation_stream=Stream(_seed(config, "augmentation"), device),
+        train=Frames.of(train, corpus.context, device),
+        val=Frames.of(val, corpus.context, device),
+    )
+
+
+def train(
+    training: Training, folder: RunFolder, tracker: Tracker, screen: Screen, interruption: Interruption
+) -> Outcome:
+    """Train from the folder's checkpoint, or from the start, to the last epoch; all but the result is recorded."""
+    config = training.config
+    torch.manual_seed(_seed(config, "dropout"))
+    progress = _resume(training, folder) or Progress()
+    folder.write_rows(progress.rows)
+    if progress.rows:
+        screen.say(f"resumed after epoch {len(progress.rows)}")
+    with screen.bar(training.num_steps, len(progress.rows) * training.steps_an_epoch) as bar:
+        for epoch in range(len(progress.rows) + 1, config["epochs"] + 1):
+            if interruption.asked or progress.diverged:
+                break
+            started = time.perf_counter()
+
+            learned = _learn(training, epoch, bar.advance, bar.state)
+            trained_seconds = time.perf_counter() - started
+            judged = _validate(training) if learned.finite else None
+            progress.diverged = judged is None or not np.isfinite(judged.loss)
+
+            row: Row = {
+                "epoch": epoch,
+                "step": (epoch - 1) * training.steps_an_epoch + learned.steps,
+                "lr": learned.lr,
+                "train/loss": _finite(learned.loss),
+                "train/accuracy": learned.accuracy,
+                "val/loss": _finite(judged.loss) if judged else None,
+                "val/accuracy": judged.accuracy if judged and not progress.diverged else None,
+                "seconds": time.perf_counter() - started,
+                "frames_per_second": learned.frames / trained_seconds,
+            }
+            progress.rows.append(row)
+            if judged and not progress.diverged and _is_best(progress):
+                progress.best_epoch = epoch
+                _record_best(training, judged, folder)
+            folder.write_rows(progress.rows)
+            tracker.log(row)
+            _checkpoint(training, progress, folder)
+            screen.say(_line(row, config["epochs"]))
+    return _outcome(training, progress)
+
+
+# --- the parts ---
+
+
+def _model(config: Config, num_inputs: int) -> nn.Sequential:
+    dropout = config["regularization"].get("dropout", 0)
+    if dropout and config["arch"].get("dropout") != dropout:
+        raise UserError(
+            f"arch.dropout={config['arch'].get('dropout')} and regularization.dropout={dropout} differ, and both "
+            "are the model's dropout; give one of them"
+        )
+    model: nn.Sequential = instantiate(config, "arch", num_inputs, len(PHONEMES))
+    if config["max_params"] is not None and (size := arch.num_params(model)) > config["max_params"]:
+        raise UserError(f"max_params={config['max_params']}: the model has {size} parameters; choose a smaller arch")
+    generator = torch.Generator().manual_seed(_seed(config, "initialization"))
+    instantiate(config, "initialization", model, generator, config["arch"]["activation"])
+    return model
+
+
+def _tables(config: Config, corpus: Corpus, screen: Screen) -> tuple[FrameTable, FrameTable]:
+    cache = Path(config["output_dir"], "cache")
+
+    def load(split: Split) -> FrameTable:
+        return corpus.load(split, seed=config["seed"], cache=cache, track=screen.track)
+
+    train, val = _asked(lambda: load("train")), _asked(lambda: load("val"))
+    normalize = instantiate(config, "normalization", train)
+    for table in (train, val):
+        normalize(table)
+    return (train.bleeding(), val.bleeding()) if corpus.boundary == "bleed" else (train, val)
+
+
+def _asked(question: Callable[[], Answer]) -> Answer:
+    """The answer of a corpus; what it finds wrong with the user's data is the user's to mend."""
+    try:
+        return question()
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _seed(config: Config, stream: str) -> int:
+    digest = hashlib.sha256(f"{stream}/{config['seed']}".encode()).digest()
+    return int.from_bytes(digest[:8]) >> 1
+
+
+# --- an epoch ---
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What an epoch's training steps gave: means over its frames, in training mode."""
+
+    steps: int
+    frames: int
+    loss: float
+    accuracy: float
+    lr: float
+
+    @property
+    def finite(self) -> bool:
+        """False where the run has diverged."""
+        return bool(np.isfinite(self.loss))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the model makes of the validation split."""
+
+    loss: float
+    predictions: Tensor  # (frames,) uint8
+    correct: Tensor  # (frames,) bool
+
+    @property
+    def accuracy(self) -> float:
+        """Correct frames over all frames."""
+        return int(self.correct.sum()) / len(self.correct)
+
+
+def _learn(
+    training: Training, epoch: int, advance: Callable[[], None], state: Callable[[int, float, float], None]
+) -> Learned:
+    """One pass over the truly shuffled frames; it ends early where a look at the loss shows NaN or infinity."""
+    config, data = training.config, training.train
+    order = torch.randperm(len(data), generator=training.order, dtype=torch.int32).to(training.device)
+    first, labels = data.first.index_select(0, order), data.labels.index_select(0, order)
+    size = min(int(config["batch_size"]), len(data))
+    steps = training.steps_an_epoch
+    look_every = max(1, min(_MOST_STEPS_UNSEEN, steps // 10))
+    loss_sum = torch.zeros((), device=training.device)
+    correct = torch.zeros((), dtype=torch.int64, device=training.device)
+    started, lr = time.perf_counter(), 0.0
+
+    training.model.train()
+    for step in range(1, steps + 1):
+        batch = slice((step - 1) * size, step * size)
+        lr = _set_rate(training, (epoch - 1) * steps + step - 1)
+        loss, hits = _step(training, data.windows.index_select(0, first[batch]), labels[batch].long())
+        loss_sum += loss
+        correct += hits
+        advance()
+        if step % look_every == 0 or step == steps:
+            mean = float(loss_sum) / step
+            state(epoch, mean, step * size / (time.perf_counter() - started))
+            if not np.isfinite(mean):
+                break
+    return Learned(step, step * size, float(loss_sum) / step, int(correct) / (step * size), lr)
+
+
+def _step(training: Training, windows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """One update from windows (batch, inputs); gives the mean loss and the number of correct frames, on the device."""
+    num_mfcc = training.train.table.num_mfcc
+    with training.augmentation_stream:
+        windows = training.augment(windows.unflatten(1, (-1, num_mfcc))).flatten(1)
+    with machine.autocast(training.device, training.config["precision"]):
+        logits = training.model(windows)
+    loss = cross_entropy(logits.float(), labels)
+    penalty = training.regularization.penalty(training.model)
+    training.optimizer.zero_grad(set_to_none=True)
+    training.scaler.scale(loss if penalty is None else loss + penalty).backward()
+    training.scaler.step(training.optimizer)
+    training.scaler.update()
+    return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+
+
+def _set_rate(training: Training, step: int) -> float:
+    factor = training.schedule(step)
+    for group in training.optimizer.param_groups:
+        group["lr"] = group.setdefault("base_lr", group["lr"]) * factor
+    return float(training.optimizer.param_groups[0]["lr"])
+
+
+@torch.no_grad()
+def _validate(training: Training) -> Judged:
+    data = training.val
+    loss_sum = torch.zeros((), device=training.device)
+    predictions = torch.empty_like(data.labels)
+    training.model.eval()
+    for start in range(0, len(data), _VALIDATION_BATCH):
+        batch = slice(start, start + _VALIDATION_BATCH)
+        with machine.autocast(training.device, training.config["precision"]):
+            logits = training.model(data.windows.index_select(0, data.first[batch]))
+        loss_sum += cross_entropy(logits.float(), data.labels[batch].long(), reduction="sum")
+        predictions[batch] = logits.argmax(1).to(torch.uint8)
+    return Judged(float(loss_sum) / len(data), predictions, predictions == data.labels)
+
+
+# --- the record ---
+
+
+def _is_best(progress: Progress) -> bool:
+    accuracy = progress.rows[-1]["val/accuracy"]
+    best = progress.best["val/accuracy"] if progress.best_epoch else None
+    return accuracy is not None and (best is None or accuracy > best)
+
+
+def _record_best(training: Training, judged: Judged, folder: RunFolder) -> None:
+    """Weights, confusion counts (true class, predicted class) and counts an utterance, of the best epoch."""
+    folder.write_tensors("best.pt", {name: value.cpu() for name, value in training.model.state_dict().items()})
+    classes, table = len(PHONEMES), training.val.table
+    pairs = table.labels.long() * classes + judged.predictions.long()
+    confusion = torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+    with write_atomically(folder.path / "confusion.npy") as file:
+        np.save(file, confusion.cpu().numpy(), allow_pickle=False)
+    correct = torch.cat([judged.correct.new_zeros(1), judged.correct]).cumsum(0).cpu()
+    ends = table.lengths.cumsum(0)
+    counts = correct[ends] - correct[ends - table.lengths]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["name", "correct", "frames"])
+    writer.writerows(zip(table.names, counts.tolist(), table.lengths.tolist(), strict=True))
+    with write_atomically(folder.path / "utterances.csv") as file:
+        file.write(text.getvalue().encode())
+
+
+def _checkpoint(training: Training, progress: Progress, folder: RunFolder) -> None:
+    content = {"key": folder.key, "progress": asdict(progress)} | {
+        name: part.state_dict() for name, part in _stateful(training).items()
+    }
+    content["random"] = {
+        "order": training.order.get_state(),
+        "augmentation": training.augmentation_stream.state,
+        "cpu": torch.get_rng_state(),
+        "device": _device_random(training.device).get_rng_state(),
+    }
+    folder.write_tensors("checkpoint.pt", content)
+
+
+def _resume(training: Training, folder: RunFolder) -> Progress | None:
+    """Put the folder's checkpoint into the training; none where there is none. No code of it can run."""
+    path = folder.path / "checkpoint.pt"
+    if not path.exists():
+        return None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if content["key"] != folder.key:
+            raise ValueError(f"it belongs to the run {content['key']}")
+        for name, part in _stateful(training).items():
+            part.load_state_dict(content[name])
+        training.order.set_state(content["random"]["order"])
+        training.augmentation_stream.state = content["random"]["augmentation"]
+        torch.set_rng_state(content["random"]["cpu"])
+        _device_random(training.device).set_rng_state(content["random"]["device"])
+        return Progress(**content["progress"])
+    except Exception as error:  # whatever a broken or hostile file makes torch raise
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"{path}: not a checkpoint to go on from ({reason}); delete it to train from the start") from error
+
+
+def _stateful(training: Training) -> dict[str, Any]:
+    return {"model": training.model, "optimizer": training.optimizer, "scaler": training.scaler}
+
+
+def _device_random(device: torch.device) -> Any:
+    return torch if device.type == "cpu" else torch.get_device_module(device)
+
+
+def _outcome(training: Training, progress: Progress) -> Outcome:
+    status: Status = "finished" if len(progress.rows) == training.config["epochs"] else "interrupted"
+    if progress.diverged:
+        status = "diverged"
+    names = ("val/accuracy", "val/loss", "train/accuracy", "train/loss")
+    best = progress.best if progress.best_epoch else dict.fromkeys(names)
+    seconds = [float(row["seconds"] or 0) for row in progress.rows]
+    speeds = [float(row["frames_per_second"] or 0) for row in progress.rows]
+    return Outcome(
+        status=status,
+        metrics={name: best[name] for name in names} | {"best_epoch": progress.best_epoch or None},
+        num_params=arch.num_params(training.model),
+        multiply_adds=arch.multiply_adds(training.model),
+        seconds=sum(seconds),
+        frames_per_second=float(np.median(speeds)) if speeds else 0.0,
+        dropped_utterances=[*training.train.table.dropped, *training.val.table.dropped],
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _line(row: Row, epochs: int) -> str:
+    if row["val/accuracy"] is None:
+        return f"epoch {row['epoch']}/{epochs}: diverged, the loss is no finite number; step {row['step']}"
+    return (
+        f"epoch {row['epoch']}/{epochs}: train loss {row['train/loss']:.4f} accuracy {row['train/accuracy']:.4f}, "
+        f"val loss {row['val/loss']:.4f} accuracy {row['val/accuracy']:.4f}, "
+        f"{row['seconds']:.1f} s, {row['frames_per_second']:,.0f} frames/s"
+    )
