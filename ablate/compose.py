@@ -90,7 +90,9 @@ def differences(config: Config, choices: Mapping[str, str]) -> list[str]:
     assert isinstance(plain, dict)
     before = dict(leaves(typing.cast(Config, plain)))
     values = [f"{path}={value}" for path, value in leaves(config) if before.get(path) != value]
-    return options + [value for value in values if not is_outside(value.split("=")[0]) and not value.startswith("seed=")]
+    return options + [
+        value for value in values if not is_outside(value.split("=")[0]) and not value.startswith("seed=")
+    ]
 
 
 def resolve(composed: DictConfig) -> Config:
@@ -150,6 +152,8 @@ def nearest(word: str, words: Iterable[str]) -> str:
     """
     known = sorted(words)
     close = difflib.get_close_matches(word, known, n=1)
+    if len(known) == 1:
+        return f"did you mean {known[0]}?"
     return f"did you mean {close[0]}?" if close else f"known: {', '.join(known) or 'none'}"
 
 

@@ -26,7 +26,7 @@ def configure(device_name: DeviceName, precision: Precision, threads: int | None
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return device
 
 

@@ -25,7 +25,7 @@ def refusal(error: Exception, overrides: Sequence[str]) -> tuple[int, str] | Non
         return 1, str(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        return 2, f"{group}={option}: no such option; {nearest(option, error.options)}; {_all(error.options)}"
+        return 2, f"{group}={option}: no such option; expected one of {', '.join(sorted(error.options))}"
     if isinstance(error, OverrideParseException):
         return 2, f"{error.override}: can't be read as key=value: {_line(error.message)}"
     if isinstance(error, ConfigCompositionException) and (key := re.match("Could not override '(.+?)'", str(error))):
@@ -46,11 +46,12 @@ def _unknown_key(key: str, overrides: Sequence[str]) -> str:
         keys = _keys(resolve(compose([*groups, *_mandatory(overrides)])))
     except (HydraException, UserError):
         return f"{key}: unknown key"
-    parent = key.rpartition(".")[0]
+    parent, _, name = key.rpartition(".")
     beside = [known for known in keys if known.rpartition(".")[0] == parent]
+    elsewhere = [known for known in keys if known.rpartition(".")[2] == name]
     if not parent:
         beside = [*beside, *ALIASES]
-    return f"{key}: unknown key; {nearest(key, beside or keys)}"
+    return f"{key}: unknown key; {nearest(key, elsewhere[:1] or beside or keys)}"
 
 
 def _mandatory(overrides: Sequence[str]) -> list[str]:
@@ -66,12 +67,9 @@ def _keys(config: Config, prefix: str = "") -> list[str]:
     return keys
 
 
-def _all(options: Sequence[str]) -> str:
-    return f"expected one of {', '.join(sorted(options))}"
-
-
 def _line(text: str) -> str:
-    return "; ".join(line.strip() for line in text.strip().splitlines() if line.strip())
+    lines = [line.strip() for line in text.strip().splitlines()]
+    return "; ".join(line for line in lines if line and not line.startswith("See https"))
 
 
 def _of(error: OSError) -> str:

@@ -29,7 +29,7 @@ from ablate.record.tracking import Tracker
 from ablate.refusal import refusal
 
 if TYPE_CHECKING:
-    from ablate.train import Training
+    from ablate.prepare import Training
 
 _INTERRUPTED = 130
 
@@ -97,7 +97,9 @@ def run(composed: DictConfig) -> None:
 
     screen = Screen()
     if (result := folder.result()) and not config["rerun"]:
-        screen.say(f"{folder.key} is {result['status']} already. rerun=true trains it again; other epochs= is another run.")
+        screen.say(
+            f"{folder.key} is {result['status']} already. rerun=true trains it again; other epochs= is another run."
+        )
         screen.table(summary(result, folder.path, None))
         return
     mode, reason = tracking.choose_mode(config["wandb"]["mode"])
@@ -105,7 +107,7 @@ def run(composed: DictConfig) -> None:
     if own := compose.user_conf_dir():
         screen.say(f"options of {own} are used before ablate's own")
 
-    from ablate.train import prepare
+    from ablate.prepare import prepare
 
     training = prepare(config, corpus, screen)
     if result:
@@ -134,9 +136,7 @@ def run(composed: DictConfig) -> None:
         _train(training, folder, tracker, screen, identity)
 
 
-def _train(
-    training: Training, folder: RunFolder, tracker: Tracker, screen: Screen, identity: dict[str, Any]
-) -> None:
+def _train(training: Training, folder: RunFolder, tracker: Tracker, screen: Screen, identity: dict[str, Any]) -> None:
     """Train and write the record's end: result.json, or error.txt of a crash. The window is closed in any case."""
     from ablate import machine
     from ablate.train import train

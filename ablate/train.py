@@ -1,103 +1,34 @@
-"""One training: everything made in a fixed order from the config, then the loop."""
+"""One training, epoch by epoch."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from ablate import machine
-from ablate.compose import Config, check, instantiate
+from ablate import checkpoint, machine
+from ablate.checkpoint import Progress
 from ablate.display import Screen
-from ablate.error import UserError
 from ablate.file import write_atomically
 from ablate.interruption import Interruption
+from ablate.prepare import Training, stream_seed
 from ablate.recipe import arch
-from ablate.recipe.augmentation import Augmentation
-from ablate.recipe.data.corpus import Corpus, Split
 from ablate.recipe.data.phoneme import PHONEMES
-from ablate.recipe.data.table import FrameTable
-from ablate.recipe.regularization import Regularization
-from ablate.recipe.scheduler import Schedule
 from ablate.record.store import Row, RunFolder
 from ablate.record.tracking import Tracker
 
 _VALIDATION_BATCH = 8192
 _MOST_STEPS_UNSEEN = 100  # steps between looks at the loss, each of which waits for the device
 
-Answer = TypeVar("Answer")
 Status = Literal["finished", "diverged", "interrupted"]
-
-
-@dataclass(frozen=True)
-class Frames:
-    """A split on the device: `first` (frames,) is each frame's row in the overlapping view `windows`."""
-
-    windows: Tensor
-    first: Tensor
-    labels: Tensor
-    table: FrameTable
-
-    @staticmethod
-    def of(table: FrameTable, context: int, device: torch.device) -> Frames:
-        """The table's frames with `context` frames a side."""
-        table = table.to(device)
-        return Frames(table.windows(context), table.centre - context, table.labels, table)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
-@dataclass
-class Progress:
-    """What a training has come to, all that a checkpoint needs beside the state of its parts."""
-
-    rows: list[Row] = field(default_factory=list)
-    best_epoch: int = 0  # 0: none yet
-    diverged: bool = False
-
-    @property
-    def best(self) -> Row:
-        """The row of the best epoch so far, the earliest of equals."""
-        return self.rows[self.best_epoch - 1]
-
-
-@dataclass(frozen=True)
-class Training:
-    """The parts of a training, made and checked, with its data on the device."""
-
-    config: Config
-    device: torch.device
-    model: nn.Sequential
-    optimizer: torch.optim.Optimizer
-    schedule: Schedule
-    augment: Augmentation
-    regularization: Regularization
-    scaler: torch.amp.GradScaler
-    order: torch.Generator
-    augmentation_stream: Stream
-    train: Frames
-    val: Frames
-
-    @property
-    def steps_an_epoch(self) -> int:
-        """Whole batches; one short batch where there are fewer frames than that."""
-        return max(1, len(self.train) // int(self.config["batch_size"]))
-
-    @property
-    def num_steps(self) -> int:
-        """Of the whole run."""
-        return self.steps_an_epoch * int(self.config["epochs"])
 
 
 @dataclass(frozen=True)
@@ -113,62 +44,13 @@ class Outcome:
     dropped_utterances: list[str]
 
 
-class Stream:
-    """Random numbers of its own for code that draws from torch's global generator of a device."""
-
-    def __init__(self, seed: int, device: torch.device) -> None:
-        self._global: Any = torch if device.type == "cpu" else torch.get_device_module(device)
-        self.state: Tensor = torch.Generator(device).manual_seed(seed).get_state()
-
-    def __enter__(self) -> None:
-        self._outer = self._global.get_rng_state()
-        self._global.set_rng_state(self.state)
-
-    def __exit__(self, *_: object) -> None:
-        self.state = self._global.get_rng_state()
-        self._global.set_rng_state(self._outer)
-
-
-def prepare(config: Config, corpus: Corpus, screen: Screen) -> Training:
-    """All parts of a training. What is wrong with the config is refused before any data are loaded.
-
-    Raises `UserError`.
-    """
-    for group in ("normalization", "optimizer", "scheduler"):  # used only once the data are there
-        check(config, group)
-    device = machine.configure(config["device"], config["precision"], config["threads"])
-    num_frames, num_mfcc = 2 * corpus.context + 1, _asked(corpus.num_mfcc)
-    model = _model(config, num_frames * num_mfcc).to(device)
-    augment = instantiate(config, "augmentation", num_frames, num_mfcc)
-    regularization = instantiate(config, "regularization")
-    optimizer = instantiate(config, "optimizer", model)
-
-    train, val = _tables(config, corpus, screen)
-    steps = max(1, len(train.labels) // config["batch_size"]) * config["epochs"]
-    schedule = instantiate(config, "scheduler", steps)
-    return Training(
-        config=config,
-        device=device,
-        model=model,
-        optimizer=optimizer,
-        schedule=schedule,
-        augment=augment,
-        regularization=regularization,
-        scaler=torch.amp.GradScaler(device.type, enabled=config["precision"] == "fp16"),
-        order=torch.Generator().manual_seed(_seed(config, "order")),
-        augmentation_stream=Stream(_seed(config, "augmentation"), device),
-        train=Frames.of(train, corpus.context, device),
-        val=Frames.of(val, corpus.context, device),
-    )
-
-
 def train(
     training: Training, folder: RunFolder, tracker: Tracker, screen: Screen, interruption: Interruption
 ) -> Outcome:
     """Train from the folder's checkpoint, or from the start, to the last epoch; all but the result is recorded."""
     config = training.config
-    torch.manual_seed(_seed(config, "dropout"))
-    progress = _resume(training, folder) or Progress()
+    torch.manual_seed(stream_seed(config, "dropout"))
+    progress = checkpoint.resume(training, folder) or Progress()
     folder.write_rows(progress.rows)
     if progress.rows:
         screen.say(f"resumed after epoch {len(progress.rows)}")
@@ -200,56 +82,9 @@ def train(
                 _record_best(training, judged, folder)
             folder.write_rows(progress.rows)
             tracker.log(row)
-            _checkpoint(training, progress, folder)
+            checkpoint.save(training, progress, folder)
             screen.say(_line(row, config["epochs"]))
     return _outcome(training, progress)
-
-
-# --- the parts ---
-
-
-def _model(config: Config, num_inputs: int) -> nn.Sequential:
-    dropout = config["regularization"].get("dropout", 0)
-    if dropout and config["arch"].get("dropout") != dropout:
-        raise UserError(
-            f"arch.dropout={config['arch'].get('dropout')} and regularization.dropout={dropout} differ, and both "
-            "are the model's dropout; give one of them"
-        )
-    model: nn.Sequential = instantiate(config, "arch", num_inputs, len(PHONEMES))
-    if config["max_params"] is not None and (size := arch.num_params(model)) > config["max_params"]:
-        raise UserError(f"max_params={config['max_params']}: the model has {size} parameters; choose a smaller arch")
-    generator = torch.Generator().manual_seed(_seed(config, "initialization"))
-    instantiate(config, "initialization", model, generator, config["arch"]["activation"])
-    return model
-
-
-def _tables(config: Config, corpus: Corpus, screen: Screen) -> tuple[FrameTable, FrameTable]:
-    cache = Path(config["output_dir"], "cache")
-
-    def load(split: Split) -> FrameTable:
-        return corpus.load(split, seed=config["seed"], cache=cache, track=screen.track)
-
-    train, val = _asked(lambda: load("train")), _asked(lambda: load("val"))
-    normalize = instantiate(config, "normalization", train)
-    for table in (train, val):
-        normalize(table)
-    return (train.bleeding(), val.bleeding()) if corpus.boundary == "bleed" else (train, val)
-
-
-def _asked(question: Callable[[], Answer]) -> Answer:
-    """The answer of a corpus; what it finds wrong with the user's data is the user's to mend."""
-    try:
-        return question()
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
-def _seed(config: Config, stream: str) -> int:
-    digest = hashlib.sha256(f"{stream}/{config['seed']}".encode()).digest()
-    return int.from_bytes(digest[:8]) >> 1
-
-
-# --- an epoch ---
 
 
 @dataclass(frozen=True)
@@ -316,13 +151,13 @@ def _step(training: Training, windows: Tensor, labels: Tensor) -> tuple[Tensor, 
     """One update from windows (batch, inputs); gives the mean loss and the number of correct frames, on the device."""
     num_mfcc = training.train.table.num_mfcc
     with training.augmentation_stream:
-        windows = training.augment(windows.unflatten(1, (-1, num_mfcc))).flatten(1)
+        windows = training.augment(windows.view(len(windows), -1, num_mfcc)).flatten(1)
     with machine.autocast(training.device, training.config["precision"]):
         logits = training.model(windows)
     loss = cross_entropy(logits.float(), labels)
     penalty = training.regularization.penalty(training.model)
     training.optimizer.zero_grad(set_to_none=True)
-    training.scaler.scale(loss if penalty is None else loss + penalty).backward()
+    training.scaler.scale(loss if penalty is None else loss + penalty).backward()  # type: ignore[no-untyped-call]
     training.scaler.step(training.optimizer)
     training.scaler.update()
     return loss.detach(), (logits.detach().argmax(1) == labels).sum()
@@ -350,9 +185,6 @@ def _validate(training: Training) -> Judged:
     return Judged(float(loss_sum) / len(data), predictions, predictions == data.labels)
 
 
-# --- the record ---
-
-
 def _is_best(progress: Progress) -> bool:
     accuracy = progress.rows[-1]["val/accuracy"]
     best = progress.best["val/accuracy"] if progress.best_epoch else None
@@ -376,48 +208,6 @@ def _record_best(training: Training, judged: Judged, folder: RunFolder) -> None:
     writer.writerows(zip(table.names, counts.tolist(), table.lengths.tolist(), strict=True))
     with write_atomically(folder.path / "utterances.csv") as file:
         file.write(text.getvalue().encode())
-
-
-def _checkpoint(training: Training, progress: Progress, folder: RunFolder) -> None:
-    content = {"key": folder.key, "progress": asdict(progress)} | {
-        name: part.state_dict() for name, part in _stateful(training).items()
-    }
-    content["random"] = {
-        "order": training.order.get_state(),
-        "augmentation": training.augmentation_stream.state,
-        "cpu": torch.get_rng_state(),
-        "device": _device_random(training.device).get_rng_state(),
-    }
-    folder.write_tensors("checkpoint.pt", content)
-
-
-def _resume(training: Training, folder: RunFolder) -> Progress | None:
-    """Put the folder's checkpoint into the training; none where there is none. No code of it can run."""
-    path = folder.path / "checkpoint.pt"
-    if not path.exists():
-        return None
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        if content["key"] != folder.key:
-            raise ValueError(f"it belongs to the run {content['key']}")
-        for name, part in _stateful(training).items():
-            part.load_state_dict(content[name])
-        training.order.set_state(content["random"]["order"])
-        training.augmentation_stream.state = content["random"]["augmentation"]
-        torch.set_rng_state(content["random"]["cpu"])
-        _device_random(training.device).set_rng_state(content["random"]["device"])
-        return Progress(**content["progress"])
-    except Exception as error:  # whatever a broken or hostile file makes torch raise
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path}: not a checkpoint to go on from ({reason}); delete it to train from the start") from error
-
-
-def _stateful(training: Training) -> dict[str, Any]:
-    return {"model": training.model, "optimizer": training.optimizer, "scaler": training.scaler}
-
-
-def _device_random(device: torch.device) -> Any:
-    return torch if device.type == "cpu" else torch.get_device_module(device)
 
 
 def _outcome(training: Training, progress: Progress) -> Outcome:

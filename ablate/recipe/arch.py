@@ -45,9 +45,7 @@ def cylinder(num_inputs: int, num_classes: int, **layers: Unpack[Layers]) -> nn.
     return _perceptron(num_inputs, num_classes, [1.0] * layers["depth"], **layers)
 
 
-def pyramid(
-    num_inputs: int, num_classes: int, *, taper: PositiveFraction, **layers: Unpack[Layers]
-) -> nn.Sequential:
+def pyramid(num_inputs: int, num_classes: int, *, taper: PositiveFraction, **layers: Unpack[Layers]) -> nn.Sequential:
     """Hidden layers that narrow evenly from the input to the output, the last to `taper` of the first."""
     return _perceptron(num_inputs, num_classes, _line(layers["depth"], taper), **layers)
 
@@ -59,9 +57,7 @@ def inverse_pyramid(
     return _perceptron(num_inputs, num_classes, _line(layers["depth"], taper)[::-1], **layers)
 
 
-def diamond(
-    num_inputs: int, num_classes: int, *, taper: PositiveFraction, **layers: Unpack[Layers]
-) -> nn.Sequential:
+def diamond(num_inputs: int, num_classes: int, *, taper: PositiveFraction, **layers: Unpack[Layers]) -> nn.Sequential:
     """Hidden layers that widen to the middle and narrow again, the ends being `taper` of the widest.
 
     An even depth has two widest layers, so that depth 2 is two equal ones.
@@ -124,9 +120,7 @@ def _count(num_inputs: int, widths: Sequence[int], num_classes: int, norm: Norm,
     return hidden + ([num_inputs, *widths][-1] + 1) * num_classes
 
 
-def _perceptron(
-    num_inputs: int, num_classes: int, shape: Sequence[float], **layers: Unpack[Layers]
-) -> nn.Sequential:
+def _perceptron(num_inputs: int, num_classes: int, shape: Sequence[float], **layers: Unpack[Layers]) -> nn.Sequential:
     """Linear, norm and activation in the order asked for, dropout, for each hidden layer; then logits."""
     norm, position = layers["norm"], layers["norm_position"]
 

@@ -25,10 +25,9 @@ def zscore(train: FrameTable) -> Normalization:
     A coefficient that is constant there becomes 0.
     """
     frames = len(train.labels)
-    total = sum(features.sum(0, dtype=torch.float64) for features, _ in train.utterances())
-    mean = total / frames
-    squares = sum((features.double() - mean).square().sum(0) for features, _ in train.utterances())
-    deviation = _nonzero((squares / frames).sqrt())
+    mean = sum((features.sum(0, dtype=torch.float64) for features, _ in train.utterances()), torch.zeros(())) / frames
+    squares = ((features.double() - mean).square().sum(0) for features, _ in train.utterances())
+    deviation = _nonzero((sum(squares, torch.zeros(())) / frames).sqrt())
 
     def normalize(table: FrameTable) -> None:
         for features, _ in table.utterances():

@@ -41,7 +41,9 @@ class RunFolder:
         try:
             result = json.loads(content)
         except ValueError as error:
-            raise UserError(f"{self.path / 'result.json'}: not JSON ({error}); delete the file to train again") from error
+            raise UserError(
+                f"{self.path / 'result.json'}: not JSON ({error}); delete the file to train again"
+            ) from error
         if not isinstance(result, dict) or result.get("key") != self.key:
             raise UserError(f"{self.path / 'result.json'}: not a record of {self.key}; delete the file to train again")
         return result
@@ -59,7 +61,9 @@ class RunFolder:
         number = 1 + sum(1 for _ in self.path.glob("earlier-*"))
         earlier = self.path / f"earlier-{number}"
         earlier.mkdir()
-        files = sorted((file for file in self.path.iterdir() if file.is_file()), key=lambda file: file.name != "result.json")
+        files = sorted(
+            (file for file in self.path.iterdir() if file.is_file()), key=lambda file: file.name != "result.json"
+        )
         for file in files:
             file.rename(earlier / file.name)
         return earlier
@@ -93,14 +97,19 @@ class RunFolder:
 
 
 def check_writable(output_dir: str | Path) -> None:
-    """Raise an `OSError` that names the folder where results can't be written to it."""
-    Path(output_dir).mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=output_dir):
-        pass
+    """Raise `UserError` where results can't be written there, before anything is done for them."""
+    try:
+        Path(output_dir).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output_dir):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"output_dir={output_dir}: can't be written ({error.strerror}); choose another place"
+        ) from error
 
 
 def provenance() -> dict[str, Any]:
-    """The code that trains: versions of what it is made of, and its commit (`-dirty` with changes; null outside git)."""
+    """The code that trains: its versions, and its commit (`-dirty` with changes, null where it is no checkout)."""
     versions = {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES}
     root = Path(__file__).resolve().parents[2]
     commit = None

@@ -97,8 +97,11 @@ def start(
             mode=mode,
             reinit="finish_previous",
             settings=wandb.Settings(
-                console="off", silent=True, init_timeout=_TIMEOUT_SECONDS, finish_timeout=_TIMEOUT_SECONDS,
-            ),  # fmt: skip
+                console="off",
+                silent=True,
+                init_timeout=_TIMEOUT_SECONDS,
+                finish_timeout=_TIMEOUT_SECONDS,
+            ),
         )
 
     try:
@@ -123,7 +126,7 @@ def _has_api_key() -> bool:
     files = [os.environ["NETRC"]] if os.environ.get("NETRC") else ["~/.netrc", "~/_netrc"]
     for file in files:
         try:
-            known = netrc.netrc(os.path.expanduser(file)).authenticators(host)
+            known = netrc.netrc(str(Path(file).expanduser())).authenticators(host)
         except (OSError, netrc.NetrcParseError):
             continue
         if known and known[2]:

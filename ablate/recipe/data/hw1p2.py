@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -47,22 +47,21 @@ class HW1P2:
 
         The contents' hashes are remembered in `cache` by path, size and time: asking again reads no data file.
         """
-        memory = cache / f"hw1p2-{hashlib.sha256(os.path.abspath(self.root).encode()).hexdigest()[:16]}.json"
+        memory = cache / f"hw1p2-{hashlib.sha256(str(Path(self.root).resolve()).encode()).hexdigest()[:16]}.json"
         known = _remembered(memory)
-        seen: dict[str, list[object]] = {}
+        seen: dict[str, list[Any]] = {}
         lines = []
         for split in ("train", "val"):
             for part in _PARTS:
                 for file in _files(self._folder(split) / part):
                     status = file.stat()
-                    path, stamp = os.path.abspath(file), [status.st_size, status.st_mtime_ns]
-                    before = known.get(path)
-                    same = isinstance(before, list) and len(before) == 3 and before[:2] == stamp
-                    content = str(before[2]) if same else _content_hash(file)
+                    path, stamp = str(file.relative_to(self.root)), [status.st_size, status.st_mtime_ns]
+                    before = known.get(path, [])
+                    content = before[2] if before[:2] == stamp else _content_hash(file)
                     seen[path] = [*stamp, content]
                     lines.append([split, f"{part}/{file.name}", status.st_size, content])
         if seen != known:
-            with write_atomically(memory) as stream:
+            with contextlib.suppress(OSError), write_atomically(memory) as stream:
                 stream.write(json.dumps(seen).encode())
         return hashlib.sha256(json.dumps(sorted(lines)).encode()).hexdigest()[:16]
 
@@ -70,7 +69,7 @@ class HW1P2:
         """Coefficients a frame, as the first file of the training split has them."""
         files = _files(self._folder("train") / "mfcc")
         try:
-            return _features(files[0]).shape[1]
+            return int(_features(files[0]).shape[1])
         except ValueError as error:
             raise ValueError(f"{files[0]}: {error}") from error
 
@@ -97,7 +96,7 @@ class HW1P2:
         raise ValueError(f"{folder}: no sound utterance is left of {len(names)}: {next(iter(faults.values()))}")
 
     def _folder(self, split: Split) -> Path:
-        root, name = Path(self.root), getattr(self, split)
+        root, name = Path(self.root), {"train": self.train, "val": self.val}[split]
         if (root / name / "mfcc").is_dir() and (root / name / "transcript").is_dir():
             return root / name
         if not root.is_dir():
@@ -122,19 +121,19 @@ def _content_hash(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _remembered(memory: Path) -> dict[str, object]:
-    # Only a memory: where it is missing or broken the files are read again.
+def _remembered(memory: Path) -> dict[str, list[Any]]:
+    """Size, time and hash of each path; only a memory: where it is missing or broken the files are read again."""
     try:
         known = json.loads(memory.read_bytes())
-    except (OSError, ValueError):
+        return {path: entry for path, entry in known.items() if len(entry) == 3 and isinstance(entry[2], str)}
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}
-    return known if isinstance(known, dict) else {}
 
 
 def _features(file: Path) -> np.ndarray:
     """The file's MFCC (frames, mfcc), mapped and not yet read."""
     try:
-        features = np.load(file, mmap_mode="r", allow_pickle=False)
+        features: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(f"not a whole .npy array without pickled objects ({error})") from error
     if features.ndim != 2 or not len(features) or features.dtype.kind != "f":

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-PHONEMES = (
-    "SIL AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH"
-).split()
+PHONEMES = """
+SIL AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH
+""".split()
 
 _INDEX = {phoneme: index for index, phoneme in enumerate(PHONEMES)} | {"[SIL]": 0, "<sil>": 0}
 _SPELLINGS = np.array(sorted(_INDEX))

@@ -55,8 +55,7 @@ class Condition:
             high_hz=8000 - channel * draw.uniform(0, 4500),
             tilt_db=channel * draw.uniform(-6, 6),
             bumps=tuple(
-                (channel * draw.uniform(-10, 10), draw.uniform(200, 4000), draw.uniform(0.6, 2))
-                for _ in range(2)
+                (channel * draw.uniform(-10, 10), draw.uniform(200, 4000), draw.uniform(0.6, 2)) for _ in range(2)
             ),
             gain_db=draw.uniform(*gain_db),
             seed=draw.randrange(1 << 62),
@@ -102,12 +101,13 @@ def _degrade(speech: Tensor, condition: Condition) -> Tensor:
 
 
 def _channel(hertz: Tensor, condition: Condition) -> Tensor:
+    """The filter's gain at each frequency."""
     high_pass = (1 + (condition.low_hz / hertz) ** 4).rsqrt()
     low_pass = (1 + (hertz / condition.high_hz) ** 8).rsqrt()
-    decibel = condition.tilt_db / 3 * torch.log2(hertz.clamp(min=50) / 1000)
+    decibel: Tensor = condition.tilt_db / 3 * torch.log2(hertz.clamp(min=50) / 1000)
     for gain_db, centre_hz, octaves in condition.bumps:
         decibel = decibel + gain_db * torch.exp(-0.5 * (torch.log2(hertz / centre_hz) / octaves) ** 2)
-    return high_pass * low_pass * 10 ** (decibel / 20)
+    return high_pass * low_pass * torch.pow(10.0, decibel / 20)
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -103,7 +104,7 @@ def _phonemes(events: Sequence[tuple[int, str]], end: int, accent: str) -> list[
 def _own_closures(audio: np.ndarray, segments: Sequence[Segment]) -> list[Segment]:
     loud = np.abs(audio.astype(np.int32)) >= _QUIET
     moved = list(segments[:1])
-    for (before, previous), (start, phoneme) in zip(segments, segments[1:], strict=False):
+    for (before, previous), (start, phoneme) in itertools.pairwise(segments):
         if phoneme in _STOPS and previous != "SIL":
             sounding = np.flatnonzero(loud[before:start])
             silence = before + (int(sounding[-1]) + 1 if len(sounding) else 0)

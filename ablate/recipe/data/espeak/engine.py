@@ -42,9 +42,7 @@ class _Event(ctypes.Structure):
     )
 
 
-_Callback = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
-)
+_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 
 class Engine:
@@ -96,9 +94,7 @@ class Engine:
         self._library.espeak_ng_SetRandSeed(seed)
         self._audio, self._events, self._error = [], [], None
         spoken = text.encode() + b"\0"
-        status = self._library.espeak_Synth(
-            spoken, len(spoken), 0, _POSITION_CHARACTER, 0, _CHARS_UTF8, None, None
-        )
+        status = self._library.espeak_Synth(spoken, len(spoken), 0, _POSITION_CHARACTER, 0, _CHARS_UTF8, None, None)
         if self._error is not None:
             raise self._error
         if status != 0:

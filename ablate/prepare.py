@@ -1,0 +1,170 @@
+"""The parts of a training, made in a fixed order from the config; what is wrong stops it before data are loaded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+
+from ablate import machine
+from ablate.compose import Config, check, instantiate
+from ablate.display import Screen
+from ablate.error import UserError
+from ablate.recipe import arch
+from ablate.recipe.augmentation import Augmentation
+from ablate.recipe.data.corpus import Corpus, Split
+from ablate.recipe.data.phoneme import PHONEMES
+from ablate.recipe.data.table import FrameTable
+from ablate.recipe.regularization import Regularization
+from ablate.recipe.scheduler import Schedule
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A split on the device: `first` (frames,) is each frame's row in the overlapping view `windows`."""
+
+    windows: Tensor
+    first: Tensor
+    labels: Tensor
+    table: FrameTable
+
+    @staticmethod
+    def of(table: FrameTable, context: int, device: torch.device) -> Frames:
+        """The table's frames with `context` frames a side."""
+        table = table.to(device)
+        return Frames(table.windows(context), table.centre - context, table.labels, table)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class Stream:
+    """Random numbers of its own for code that draws from torch's global generator of a device."""
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._global = global_random(device)
+        self.state: Tensor = torch.Generator(device).manual_seed(seed).get_state()
+
+    def __enter__(self) -> None:
+        self._outer = self._global.get_rng_state()
+        self._global.set_rng_state(self.state)
+
+    def __exit__(self, *_: object) -> None:
+        self.state = self._global.get_rng_state()
+        self._global.set_rng_state(self._outer)
+
+
+def global_random(device: torch.device) -> Any:
+    """The module whose `get_rng_state` and `set_rng_state` are those of a device's global generator."""
+    return torch if device.type == "cpu" else torch.get_device_module(device)
+
+
+@dataclass(frozen=True)
+class Training:
+    """The parts of a training, made and checked, with its data on the device."""
+
+    config: Config
+    device: torch.device
+    model: nn.Sequential
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    augment: Augmentation
+    regularization: Regularization
+    scaler: GradScaler
+    order: torch.Generator
+    augmentation_stream: Stream
+    train: Frames
+    val: Frames
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """Whole batches; one short batch where there are fewer frames than that."""
+        return max(1, len(self.train) // int(self.config["batch_size"]))
+
+    @property
+    def num_steps(self) -> int:
+        """Of the whole run."""
+        return self.steps_an_epoch * int(self.config["epochs"])
+
+
+def prepare(config: Config, corpus: Corpus, screen: Screen) -> Training:
+    """All parts of a training. What is wrong with the config is refused before any data are loaded.
+
+    Raises `UserError`.
+    """
+    for group in ("normalization", "optimizer", "scheduler"):  # used only once the data are there
+        check(config, group)
+    device = machine.configure(config["device"], config["precision"], config["threads"])
+    num_frames, num_mfcc = 2 * corpus.context + 1, _asked(corpus.num_mfcc)
+    model = _model(config, num_frames * num_mfcc).to(device)
+    augment = instantiate(config, "augmentation", num_frames, num_mfcc)
+    regularization = instantiate(config, "regularization")
+    optimizer = instantiate(config, "optimizer", model)
+
+    train, val = _tables(config, corpus, screen)
+    steps = max(1, len(train.labels) // config["batch_size"]) * config["epochs"]
+    schedule = instantiate(config, "scheduler", steps)
+    return Training(
+        config=config,
+        device=device,
+        model=model,
+        optimizer=optimizer,
+        schedule=schedule,
+        augment=augment,
+        regularization=regularization,
+        scaler=GradScaler(device.type, enabled=config["precision"] == "fp16"),
+        order=torch.Generator().manual_seed(stream_seed(config, "order")),
+        augmentation_stream=Stream(stream_seed(config, "augmentation"), device),
+        train=Frames.of(train, corpus.context, device),
+        val=Frames.of(val, corpus.context, device),
+    )
+
+
+def _model(config: Config, num_inputs: int) -> nn.Sequential:
+    dropout = config["regularization"].get("dropout", 0)
+    if dropout and config["arch"].get("dropout") != dropout:
+        raise UserError(
+            f"arch.dropout={config['arch'].get('dropout')} and regularization.dropout={dropout} differ, and both "
+            "are the model's dropout; give one of them"
+        )
+    model: nn.Sequential = instantiate(config, "arch", num_inputs, len(PHONEMES))
+    if config["max_params"] is not None and (size := arch.num_params(model)) > config["max_params"]:
+        raise UserError(f"max_params={config['max_params']}: the model has {size} parameters; choose a smaller arch")
+    generator = torch.Generator().manual_seed(stream_seed(config, "initialization"))
+    instantiate(config, "initialization", model, generator, config["arch"]["activation"])
+    return model
+
+
+def _tables(config: Config, corpus: Corpus, screen: Screen) -> tuple[FrameTable, FrameTable]:
+    cache = Path(config["output_dir"], "cache")
+
+    def load(split: Split) -> FrameTable:
+        return corpus.load(split, seed=config["seed"], cache=cache, track=screen.track)
+
+    train, val = _asked(lambda: load("train")), _asked(lambda: load("val"))
+    normalize = instantiate(config, "normalization", train)
+    for table in (train, val):
+        normalize(table)
+    return (train.bleeding(), val.bleeding()) if corpus.boundary == "bleed" else (train, val)
+
+
+def _asked(question: Callable[[], Answer]) -> Answer:
+    """The answer of a corpus; what it finds wrong with the user's data is the user's to mend."""
+    try:
+        return question()
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def stream_seed(config: Config, stream: str) -> int:
+    """The seed of one of the run's streams of random numbers; 63 bits of a hash, so that no two are alike."""
+    digest = hashlib.sha256(f"{stream}/{config['seed']}".encode()).digest()
+    return int.from_bytes(digest[:8]) >> 1

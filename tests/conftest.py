@@ -1,0 +1,62 @@
+"""What many tests share: the real command in a process of its own, and a cached tiny corpus."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ablate.recipe.data.corpus import Split
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+_NOT_INHERITED = ("WANDB", "HYDRA", "ABLATE", "COMP_")
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a user without a wandb account, who has set nothing of ours."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
+    return kept | {"NETRC": str(tmp_path_factory.mktemp("home") / "netrc")}
+
+
+@pytest.fixture
+def ablate(tmp_path: Path, environment: dict[str, str]) -> Command:
+    """`ablate("arch=pyramid", ...)` runs the command in an empty folder; `env` adds to its environment."""
+
+    def run(
+        *arguments: str, cwd: Path = tmp_path, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "ablate.run", *arguments],
+            cwd=cwd,
+            env=environment | (env or {}),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def corpus_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An `output_dir/cache` that holds the train and val splits of espeak_tiny."""
+    from ablate.compose import compose, instantiate, resolve
+
+    cache = tmp_path_factory.mktemp("output") / "cache"
+    corpus = instantiate(resolve(compose(["data=espeak_tiny"])), "data")
+    splits: tuple[Split, ...] = ("train", "val")
+    for split in splits:
+        corpus.load(split, seed=0, cache=cache, track=lambda items, total, title: items)
+    return cache
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, corpus_cache: Path) -> list[str]:
+    """Overrides of a run of seconds whose corpus is cached, in an `outputs` folder of its own."""
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / "cache").symlink_to(corpus_cache)
+    return ["data=espeak_tiny", "data.context=2", "arch.width=32", "epochs=1", "wandb.mode=disabled"]

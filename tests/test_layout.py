@@ -1,0 +1,41 @@
+"""conf/ mirrors ablate/recipe/, tests/ mirror ablate/, and pure decisions stay pure."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ablate.compose import GROUPS
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_every_group_has_a_module_and_every_module_a_group() -> None:
+    recipe = {path.stem for path in (ROOT / "ablate/recipe").iterdir() if not path.name.startswith("_")}
+    conf = {path.name for path in (ROOT / "conf").iterdir() if path.is_dir()} - {"hydra", "study"}
+    assert recipe == conf == set(GROUPS)
+
+
+def test_every_option_names_a_callable_of_its_groups_module() -> None:
+    for file in (ROOT / "conf").glob("*/*.yaml"):
+        lines = file.read_text().splitlines()
+        assert lines[0].startswith("# "), f"{file} does not say what it is"
+        targets = [line.split(": ")[1] for line in lines if line.startswith("_target_")]
+        assert targets or "defaults:" in lines[1], file
+        assert all(target.startswith(f"ablate.recipe.{file.parent.name}.") for target in targets), file
+
+
+def test_every_test_file_mirrors_a_module() -> None:
+    ours = {"test_layout.py", "test_conf.py", "test_wheel.py"}
+    for test in (ROOT / "tests").rglob("test_*.py"):
+        if test.name not in ours:
+            module = ROOT / "ablate" / test.relative_to(ROOT / "tests").with_name(test.name.removeprefix("test_"))
+            assert module.exists() or module.with_suffix("").is_dir(), f"{test} tests no module"
+
+
+@pytest.mark.parametrize("module", ["ablate.run", "ablate.record.key", "ablate.recipe.data.hw1p2", "ablate.compose"])
+def test_nothing_heavy_is_imported_before_it_is_needed(module: str) -> None:
+    code = f"import sys, {module}; print([name for name in ('torch', 'wandb', 'torchaudio') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
