@@ -90,19 +90,20 @@ class TrainingBar:
 def summary(result: Mapping[str, Any], folder: Path, how_to_sync: str | None) -> dict[str, object]:
     """The rows that a finished run's table shows."""
     metrics = result["metrics"]
-    accuracy = metrics["val/accuracy"]
-    best = f"{accuracy:.4f} on validation, epoch {metrics['best_epoch']} of {result['epochs']}"
+    accuracy = f"none: {result['status']} before an epoch was validated"
+    if metrics["best_epoch"]:
+        accuracy = f"{metrics['val/accuracy']:.4f} on validation, epoch {metrics['best_epoch']} of {result['epochs']}"
     rows: dict[str, object] = {
         "key": result["key"],
         "folder": folder,
-        "accuracy": best if accuracy is not None else f"none: {result['status']} before an epoch was validated",
+        "accuracy": accuracy,
         "parameters": f"{result['num_params']:,} ({result['multiply_adds']:,} multiply-adds a frame)",
         "time": f"{result['seconds']:.1f} s, {result['frames_per_second']:,.0f} frames/s",
     }
     if result["status"] != "finished":
         rows["status"] = result["status"]
     if result.get("dropped_utterances"):
-        rows["dropped"] = f"{len(result['dropped_utterances'])} bad utterances, named in result.json"
+        rows["dropped"] = f"bad utterances left out: {len(result['dropped_utterances'])}, named in result.json"
     if how_to_sync:
         rows["wandb"] = how_to_sync
     return rows

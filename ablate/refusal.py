@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError, YAMLError
 
 from ablate.command_line import ALIASES
 from ablate.compose import GROUPS, Config, compose, nearest, resolve
@@ -30,6 +31,10 @@ def refusal(error: Exception, overrides: Sequence[str]) -> tuple[int, str] | Non
         return 2, f"{error.override}: can't be read as key=value: {_line(error.message)}"
     if isinstance(error, ConfigCompositionException) and (key := re.match("Could not override '(.+?)'", str(error))):
         return 2, _unknown_key(key[1], overrides)
+    if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
+        return 2, f"{mark.name}, line {mark.line + 1}: not YAML: {error.problem}"
+    if isinstance(error, YAMLError):
+        return 2, _line(str(error))
     if isinstance(error, HydraException | OmegaConfBaseException):
         cause = f"; {_line(str(error.__cause__))}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
         return 2, _line(str(error)) + cause

@@ -78,7 +78,8 @@ def test_only_the_groups_own_callables_can_be_called(target: str) -> None:
 
 
 def test_a_nested_target_is_never_called(tmp_path: Path) -> None:
-    assert "optimizer.betas" in refused(f"+optimizer.betas.x={{_target_: os.mkdir, path: {tmp_path / 'made'}}}") or True
+    node = f"{{_target_: os.mkdir, path: {tmp_path / 'made'}}}"
+    assert "optimizer.lr: expected a valid number" in refused(f"optimizer.lr={node}")
     assert not (tmp_path / "made").exists()
 
 

@@ -1,7 +1,8 @@
 """Augmentations: each changes a batch of training windows, (batch, time, mfcc) -> same, on the batch's device.
 
 They draw from torch's global generator, as torchaudio does; the training loop puts the run's own augmentation
-stream there. Masks are zero, and drawn for each sample.  SpecAugment: arXiv:1904.08779.
+stream there. Masks are zero, and drawn for each sample; as torchaudio
+places them, they never reach the last frame or coefficient.  SpecAugment: arXiv:1904.08779.
 """
 
 from collections.abc import Callable

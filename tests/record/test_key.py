@@ -37,7 +37,8 @@ def test_the_contracts_list_is_the_whole_list() -> None:
 @pytest.mark.parametrize("path", LEAVES)
 def test_a_leaf_changes_the_key_exactly_if_it_is_not_outside(path: str) -> None:
     value = dict(leaves(CONFIG))[path]
-    for other in (not value if isinstance(value, bool) else "other", 12345, None, [], 0.5):
+    others: list[Any] = [not value if isinstance(value, bool) else "other", 12345, None, [], 0.5]
+    for other in others:
         if other != value:
             assert (key(changed(CONFIG, path, other), "data") == key(CONFIG, "data")) == is_outside(path), other
 

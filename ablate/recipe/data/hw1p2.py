@@ -66,12 +66,12 @@ class HW1P2:
         return hashlib.sha256(json.dumps(sorted(lines)).encode()).hexdigest()[:16]
 
     def num_mfcc(self) -> int:
-        """Coefficients a frame, as the first file of the training split has them."""
-        files = _files(self._folder("train") / "mfcc")
-        try:
-            return int(_features(files[0]).shape[1])
-        except ValueError as error:
-            raise ValueError(f"{files[0]}: {error}") from error
+        """Coefficients a frame, as the first sound file of the training split has them."""
+        folder = self._folder("train") / "mfcc"
+        for file in _files(folder):
+            with contextlib.suppress(ValueError, OSError):
+                return int(_features(file).shape[1])
+        raise ValueError(f"{folder}: expected float arrays (frames, mfcc), and no file is one")
 
     def load(self, split: Split, *, seed: int, cache: Path, track: Track) -> FrameTable:
         """The split's table, read straight into its place."""
@@ -186,6 +186,7 @@ def _read(folder: Path, names: Sequence[str], num_mfcc: int, track: Track) -> tu
 def _report(folder: Path, faults: dict[str, str]) -> str:
     lines = [f"  {name}: {fault}" for name, fault in sorted(faults.items())]
     rest = len(lines) - _SHOWN_FAULTS
-    title = f"{folder}: {len(lines)} bad utterances; mend them, or leave them out with data.on_bad_utterance=drop"
+    number = "a bad utterance" if len(lines) == 1 else f"{len(lines)} bad utterances"
+    title = f"{folder}: {number}; mend, or leave out with data.on_bad_utterance=drop:"
     more = [f"  and {rest} more"] if rest > 0 else []
     return "\n".join([title, *lines[:_SHOWN_FAULTS], *more])

@@ -212,7 +212,7 @@ _NOT_OF_THE_CORPUS = ("context", "fraction", "boundary")
 def _read(path: Path) -> dict[str, np.ndarray] | None:
     """The arrays of a cached split; none where it is missing or broken, since it can be made again."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in ("features", "labels", "lengths", "names")}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -19,7 +19,7 @@ from ablate.recipe.data.phoneme import PHONEMES
 SAMPLE_RATE_HZ = 16_000
 HOP = 160
 _SPEECH_LEVEL = 0.1  # RMS of the samples that are not silence, of full scale 1
-_SILENCE = 1e-3
+_SILENCE = 0.01  # of the peak
 _FLOOR = 1e-5  # white noise after everything, so that digital silence has a finite logarithm
 
 
@@ -81,7 +81,7 @@ def features(
 
 def _level(speech: Tensor) -> Tensor:
     # Voices differ twelvefold in level; without this, gain and SNR would not mean what they say.
-    voiced = speech[speech.abs() > _SILENCE]
+    voiced = speech[speech.abs() > _SILENCE * speech.abs().max()]
     return speech * (_SPEECH_LEVEL / voiced.square().mean().sqrt()) if len(voiced) else speech
 
 
@@ -94,9 +94,9 @@ def _degrade(speech: Tensor, condition: Condition) -> Tensor:
     white = torch.fft.rfft(torch.randn(samples, generator=generator), size)
     coloured = white * (hertz.clamp(min=50) / 1000) ** (-condition.noise_colour / 2)
     noise = torch.fft.irfft(coloured, size)[:samples]
-    noise *= _SPEECH_LEVEL * 10 ** (-condition.snr_db / 20) / noise.square().mean().sqrt()
+    noise *= _SPEECH_LEVEL * 10.0 ** (-condition.snr_db / 20) / noise.square().mean().sqrt()
     spectrum = torch.fft.rfft(speech + noise, size) * _channel(hertz, condition)
-    heard = torch.fft.irfft(spectrum, size)[:samples] * 10 ** (condition.gain_db / 20)
+    heard: Tensor = torch.fft.irfft(spectrum, size)[:samples] * 10.0 ** (condition.gain_db / 20)
     return heard + _FLOOR * torch.randn(samples, generator=generator)
 
 

@@ -1,0 +1,129 @@
+"""Shapes, parameter counts and budgets, against what torch counts."""
+
+import itertools
+import time
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from ablate.recipe import arch
+
+TAPERED = ("pyramid", "inverse_pyramid", "diamond")
+
+
+def model(shape: str, num_inputs: int = 588, **changes: Any) -> nn.Sequential:
+    layers = {
+        "depth": 3, "width": 64, "num_params": None, "activation": "gelu", "norm": "batch",
+        "norm_position": "before", "dropout": 0.0,
+    } | changes  # fmt: skip
+    taper = {"taper": layers.pop("taper", 0.25)} if shape in TAPERED else {}
+    made: nn.Sequential = getattr(arch, shape)(num_inputs, 40, **taper, **layers)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("shape", "depth", "widths"),
+    [
+        ("cylinder", 3, [64, 64, 64]),
+        ("pyramid", 3, [64, 40, 16]),
+        ("inverse_pyramid", 3, [16, 40, 64]),
+        ("diamond", 3, [16, 64, 16]),
+        ("diamond", 4, [16, 64, 64, 16]),
+        ("diamond", 5, [16, 40, 64, 40, 16]),
+        ("pyramid", 2, [64, 16]),
+        ("inverse_pyramid", 2, [16, 64]),
+        ("diamond", 2, [64, 64]),
+        ("diamond", 1, [64]),
+        ("pyramid", 1, [64]),
+        ("cylinder", 0, []),
+        ("pyramid", 0, []),
+        ("diamond", 0, []),
+    ],
+)
+def test_shapes(shape: str, depth: int, widths: list[int]) -> None:
+    assert arch.widths(model(shape, depth=depth)) == [*widths, 40]
+
+
+BUDGETS = st.floats(0.5e6, 24e6).map(int)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    shape=st.sampled_from(["cylinder", *TAPERED]),
+    depth=st.integers(2, 10),
+    budget=BUDGETS,
+    context=st.integers(0, 50),
+    num_mfcc=st.integers(1, 28),
+    norm=st.sampled_from(["none", "batch", "layer"]),
+    position=st.sampled_from(["before", "after"]),
+)
+def test_a_budget_is_met_by_the_count_of_torch(
+    shape: str, depth: int, budget: int, context: int, num_mfcc: int, norm: str, position: str
+) -> None:
+    with torch.device("meta"):
+        made = model(
+            shape, (2 * context + 1) * num_mfcc, depth=depth, num_params=budget, norm=norm, norm_position=position
+        )
+    count = arch.num_params(made)
+    widths = arch.widths(made)[:-1]
+    assert sorted(widths) == {"pyramid": widths[::-1], "diamond": sorted(widths)}.get(shape, widths)
+    if shape == "cylinder":  # whole widths leave gaps: then it is the nearest of them
+        with torch.device("meta"):
+            for other in (widths[0] - 1, widths[0] + 1):
+                beside = model(
+                    shape, (2 * context + 1) * num_mfcc, depth=depth, width=other, norm=norm, norm_position=position
+                )
+                assert abs(count - budget) <= abs(arch.num_params(beside) - budget)
+    else:
+        assert count == pytest.approx(budget, rel=0.005)
+
+
+def test_widths_are_found_in_milliseconds() -> None:
+    with torch.device("meta"):
+        started = time.process_time()
+        model("diamond", 2828, depth=10, num_params=24_000_000)
+    assert (
+        time.process_time() - started < 1
+    )  # a benchmark states the figure; this only guards against a search gone wild
+
+
+@pytest.mark.parametrize(("norm", "position"), list(itertools.product(["none", "batch", "layer"], ["before", "after"])))
+def test_layers_stand_in_the_order_asked_for(norm: str, position: str) -> None:
+    made: list[Any] = list(
+        model("cylinder", depth=1, norm=norm, norm_position=position, dropout=0.3, activation="relu")
+    )
+    of_norm: dict[str, list[type[nn.Module]]] = {"none": [], "batch": [nn.BatchNorm1d], "layer": [nn.LayerNorm]}
+    rest = [*of_norm[norm], nn.ReLU]
+    expected = rest if position == "before" else rest[::-1]
+    assert [type(module) for module in made] == [nn.Linear, *expected, nn.Dropout, nn.Linear]
+    assert made[-2].p == 0.3
+    assert (made[0].bias is None) == (norm == "batch" and position == "before")
+
+
+def test_activations_are_torchs() -> None:
+    x = torch.linspace(-3, 3, 50)
+    functional = torch.nn.functional
+    expected: dict[str, Any] = {
+        "relu": functional.relu, "sigmoid": torch.sigmoid, "gelu": functional.gelu, "softplus": functional.softplus,
+        "tanh": torch.tanh, "leaky_relu": functional.leaky_relu, "silu": functional.silu, "mish": functional.mish,
+    }  # fmt: skip
+    for name, function in expected.items():
+        assert torch.equal(model("cylinder", depth=1, activation=name, norm="none")[1](x), function(x)), name
+
+
+def test_counts_of_a_small_model_by_hand() -> None:
+    made = model("cylinder", 10, depth=2, width=4)
+    # 10x4 and 4x4 weights, two batch norms of 2x4, an output layer of 4x40 weights and 40 biases
+    assert arch.num_params(made) == 40 + 16 + 16 + 160 + 40
+    assert arch.multiply_adds(made) == 40 + 16 + 160
+
+
+def test_a_linear_model_has_no_width_to_fit_and_a_tiny_budget_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"arch.num_params: a model without hidden layers"):
+        model("cylinder", depth=0, num_params=1000)
+    with pytest.raises(ValueError, match=r"arch.num_params=100: expected at least"):
+        model("cylinder", num_params=100)

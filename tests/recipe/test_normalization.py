@@ -1,0 +1,82 @@
+"""Normalizations against numpy, with the gaps left alone."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ablate.recipe import normalization
+from ablate.recipe.data.table import FrameTable
+from ablate.recipe.normalization import Normalization
+
+
+def table(seed: int, lengths: tuple[int, ...] = (7, 1, 5), constant: bool = False) -> FrameTable:
+    made = FrameTable.blank([str(i) for i in range(len(lengths))], list(lengths), 3)
+    draw = np.random.default_rng(seed)
+    for features, _ in made.utterances():
+        features.numpy()[:] = draw.normal((100, -3, 0.01), (20, 1, 0.001), features.shape)
+        if constant:
+            features[:, 1] = 4.0
+    return made
+
+
+def frames(made: FrameTable) -> np.ndarray:
+    return made.features[made.centre].double().numpy()
+
+
+def normalized(normalize: Normalization, made: FrameTable) -> np.ndarray:
+    normalize(made)
+    gaps = torch.ones(len(made.features), dtype=torch.bool)
+    gaps[made.centre] = False
+    assert not made.features[gaps].any(), "the rows between utterances are no longer zero"
+    return frames(made)
+
+
+@given(st.integers(0, 1000))
+def test_zscore_standardizes_by_the_training_split(seed: int) -> None:
+    train, val = table(seed), table(seed + 1)
+    expected = (frames(val) - frames(train).mean(0)) / frames(train).std(0)
+    normalize = normalization.zscore(train)
+    assert normalized(normalize, val) == pytest.approx(expected, abs=1e-3)
+    after = normalized(normalize, train)
+    assert after.mean(0) == pytest.approx(0, abs=1e-3) and after.std(0) == pytest.approx(1, abs=1e-3)
+
+
+@given(st.integers(0, 1000))
+def test_minmax_maps_the_training_splits_extremes_to_the_range(seed: int) -> None:
+    train, val = table(seed), table(seed + 1)
+    low, high = frames(train).min(0), frames(train).max(0)
+    expected = -2 + (frames(val) - low) / (high - low) * 5
+    normalize = normalization.minmax(train, range=[-2.0, 3.0])
+    assert normalized(normalize, val) == pytest.approx(expected, abs=1e-3)
+    after = normalized(normalize, train)
+    assert after.min(0) == pytest.approx(-2, abs=1e-4) and after.max(0) == pytest.approx(3, abs=1e-4)
+
+
+def test_cmn_takes_each_utterances_mean_and_leaves_the_scale() -> None:
+    made = table(0)
+    expected = np.concatenate([part.double().numpy() - part.double().mean(0).numpy() for part, _ in made.utterances()])
+    assert normalized(normalization.cmn(table(1)), made) == pytest.approx(expected, abs=1e-4)
+
+
+def test_none_changes_nothing() -> None:
+    made = table(0)
+    before = made.features.clone()
+    normalization.none(made)(made)
+    assert torch.equal(made.features, before)
+
+
+def test_a_constant_coefficient_gives_no_nan() -> None:
+    train = table(0, constant=True)
+    for normalize, value in (
+        (normalization.zscore(train), 0.0),
+        (normalization.minmax(train, range=[-1.0, 1.0]), -1.0),
+    ):
+        after = normalized(normalize, table(1, constant=True))
+        assert np.isfinite(after).all() and after[:, 1] == pytest.approx(value)
+
+
+def test_a_range_upside_down_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"normalization.range"):
+        normalization.minmax(table(0), range=[1.0, 1.0])

@@ -1,0 +1,85 @@
+"""Run folders: whole or not there, never rewritten."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from ablate.error import UserError
+from ablate.file import write_atomically
+from ablate.record.store import RunFolder, check_writable, provenance
+
+KEY = "0123456789abcdef"
+
+
+def test_a_file_takes_its_place_only_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "below" / "file"
+    with write_atomically(path) as file:
+        file.write(b"old")
+    with pytest.raises(RuntimeError), write_atomically(path) as file:
+        file.write(b"half of the n")
+        raise RuntimeError
+    assert path.read_bytes() == b"old" and list(path.parent.iterdir()) == [path]
+    assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_a_result_is_found_by_its_key_and_a_broken_one_is_named(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, KEY)
+    assert folder.result() is None
+    folder.open("seed: 0\n").close()
+    folder.finish({"key": KEY, "status": "finished"})
+    result = folder.result()
+    assert result and result["status"] == "finished" and result["format"] == 1
+    for broken in ("{", "[]", json.dumps({"key": "another"})):
+        (folder.path / "result.json").write_text(broken)
+        with pytest.raises(UserError, match=r"result.json: not .*delete the file"):
+            folder.result()
+
+
+def test_finishing_removes_the_checkpoint_last(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, KEY)
+    folder.open("").close()
+    (folder.path / "checkpoint.pt").touch()
+    with pytest.raises(ValueError, match="Out of range float"):
+        folder.finish({"key": KEY, "metrics": float("nan")})
+    assert (folder.path / "checkpoint.pt").exists() and folder.result() is None
+    folder.finish({"key": KEY})
+    assert not (folder.path / "checkpoint.pt").exists()
+
+
+def test_an_earlier_record_is_set_aside_whole(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, KEY)
+    for number in (1, 2):
+        folder.open(f"seed: {number}\n").close()
+        folder.finish({"key": KEY, "number": number})
+        assert folder.set_aside() == folder.path / f"earlier-{number}"
+        assert folder.result() is None
+    for number in (1, 2):
+        assert json.loads((folder.path / f"earlier-{number}" / "result.json").read_text())["number"] == number
+
+
+def test_an_error_of_before_is_gone_when_the_run_starts_again(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, KEY)
+    folder.open("").close()
+    folder.write_error("Traceback")
+    assert (folder.path / "error.txt").read_text() == "Traceback"
+    folder.open("").close()
+    assert not (folder.path / "error.txt").exists()
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for bad in (tmp_path / "file", tmp_path / "file" / "below", "/proc/nowhere"):
+        with pytest.raises(UserError, match="output_dir="):
+            check_writable(bad)
+
+
+def test_provenance_names_versions() -> None:
+    assert provenance()["versions"]["torch"].startswith("2.11")

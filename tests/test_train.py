@@ -1,0 +1,231 @@
+"""The loop: what it learns, that it repeats and resumes to the bit, and what it records."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ablate import train as train_module
+from ablate.display import Screen
+from ablate.error import UserError
+from ablate.interruption import Interruption
+from ablate.prepare import Training
+from ablate.record.key import RESULTS_VERSION
+from ablate.record.store import RunFolder
+from ablate.record.tracking import Tracker
+from ablate.train import Outcome, train
+from tests.training import prepared, trained
+
+SMALL = ["data=espeak_tiny", "data.context=3", "arch.width=32", "epochs=3", "batch_size=512", "wandb.mode=disabled"]
+
+
+@pytest.fixture
+def output_dir(tmp_path: Path, corpus_cache: Path) -> Path:
+    (tmp_path / "cache").symlink_to(corpus_cache)
+    return tmp_path
+
+
+def rows(folder: RunFolder) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder.path / "metrics.jsonl").read_text().splitlines()]
+
+
+def without_times(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in ("seconds", "frames_per_second")}
+
+
+def interrupt_after(training: Any, folder: RunFolder, epochs: int) -> Outcome:
+    """Train as one who presses Ctrl-C in the given epoch."""
+    interruption = Interruption(lambda: None)
+
+    class Stopping(Tracker):
+        def log(self, row: Any) -> None:
+            interruption.asked = row["epoch"] >= epochs
+
+    return train(training, folder, Stopping(None, "disabled"), Screen(), interruption)
+
+
+def test_the_record_is_consistent_with_itself(output_dir: Path) -> None:
+    training, folder = prepared(SMALL, output_dir)
+    outcome = train(training, folder, Tracker(None, "disabled"), Screen(), Interruption(lambda: None))
+    assert outcome.status == "finished"
+    epochs = rows(folder)
+    assert [row["epoch"] for row in epochs] == [1, 2, 3]
+    assert [row["step"] for row in epochs] == [training.steps_an_epoch * epoch for epoch in (1, 2, 3)]
+    assert list(epochs[0]) == [
+        "epoch", "step", "lr", "train/loss", "train/accuracy", "val/loss", "val/accuracy",
+        "seconds", "frames_per_second",
+    ]  # fmt: skip
+    best = max(epochs, key=lambda row: row["val/accuracy"])
+    assert outcome.metrics["best_epoch"] == best["epoch"] and outcome.metrics["val/accuracy"] == best["val/accuracy"]
+    confusion = np.load(folder.path / "confusion.npy", allow_pickle=False)
+    assert confusion.shape == (40, 40) and confusion.sum() == len(training.val)
+    assert confusion.trace() / confusion.sum() == best["val/accuracy"]
+    assert confusion.sum(1).tolist() == torch.bincount(training.val.labels.int(), minlength=40).tolist()
+    with (folder.path / "utterances.csv").open() as file:
+        utterances = list(csv.DictReader(file))
+    assert [row["name"] for row in utterances] == list(training.val.table.names)
+    assert [int(row["frames"]) for row in utterances] == training.val.table.lengths.tolist()
+    assert sum(int(row["correct"]) for row in utterances) == confusion.trace()
+
+
+def test_the_best_weights_give_the_best_accuracy_again_in_evaluation_mode(output_dir: Path) -> None:
+    training, folder = prepared([*SMALL, "regularization=dropout"], output_dir)
+    outcome = train(training, folder, Tracker(None, "disabled"), Screen(), Interruption(lambda: None))
+    training.model.load_state_dict(torch.load(folder.path / "best.pt", weights_only=True))
+    training.model.eval()
+    table, correct = training.val.table, 0
+    with torch.no_grad():
+        for features, labels in table.utterances():
+            padded = torch.nn.functional.pad(features, (0, 0, 3, 3))
+            windows = padded.unfold(0, 7, 1).transpose(1, 2).reshape(len(features), -1)
+            correct += int((training.model(windows).argmax(1) == labels).sum())
+    assert correct / len(table.labels) == pytest.approx(outcome.metrics["val/accuracy"], abs=2 / len(table.labels))
+
+
+def test_it_learns(output_dir: Path) -> None:
+    overrides = ["data=espeak_tiny", "data.context=3", "arch.width=128", "epochs=6", "batch_size=512"]
+    outcome, folder = trained(overrides, output_dir)
+    losses = [row["train/loss"] for row in rows(folder)]
+    assert losses == sorted(losses, reverse=True) and losses[-1] < 0.6 * losses[0]
+    assert (outcome.metrics["val/accuracy"] or 0) > 0.4
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["regularization=dropout", "augmentation=time_freq_mask", "augmentation.frames=4"],
+        ["optimizer=sgd", "scheduler=constant", "precision=bf16"],
+        ["optimizer=adam", "precision=fp16", "regularization=l2"],
+    ],
+    ids=["defaults", "dropout and masks", "bf16", "fp16"],
+)
+def test_a_resumed_run_ends_with_the_same_bits(overrides: list[str], output_dir: Path) -> None:
+    whole, whole_folder = trained([*SMALL, *overrides], output_dir)
+    expected = {file.name: file.read_bytes() for file in whole_folder.path.iterdir()}
+    expected_rows = [without_times(row) for row in rows(whole_folder)]
+    whole_folder.set_aside()
+
+    for epochs in (1, 2):
+        training, folder = prepared([*SMALL, *overrides], output_dir)
+        assert interrupt_after(training, folder, epochs).status == "interrupted"
+        assert len(rows(folder)) == epochs
+    outcome, folder = trained([*SMALL, *overrides], output_dir)
+    assert outcome.metrics == whole.metrics
+    assert [without_times(row) for row in rows(folder)] == expected_rows
+    for name in ("best.pt", "confusion.npy", "utterances.csv"):
+        assert (folder.path / name).read_bytes() == expected[name], name
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut short"])
+def test_a_broken_checkpoint_is_refused_with_the_remedy(content: bytes, output_dir: Path) -> None:
+    training, folder = prepared(SMALL, output_dir)
+    (folder.path / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(UserError, match=r"checkpoint.pt: not a checkpoint to go on from .*delete it"):
+        train(training, folder, Tracker(None, "disabled"), Screen(), Interruption(lambda: None))
+
+
+class Hostile:
+    """Unpickling it makes a file."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("hostile-code-ran"),)
+
+
+def test_a_hostile_checkpoint_runs_no_code(output_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(output_dir)
+    training, folder = prepared(SMALL, output_dir)
+    torch.save({"key": folder.key, "model": Hostile()}, folder.path / "checkpoint.pt")
+    with pytest.raises(UserError, match="delete it"):
+        train(training, folder, Tracker(None, "disabled"), Screen(), Interruption(lambda: None))
+    assert not (output_dir / "hostile-code-ran").exists()
+
+
+def test_another_runs_checkpoint_is_refused(output_dir: Path) -> None:
+    training, folder = prepared(SMALL, output_dir)
+    interrupt_after(training, folder, 1)
+    other, other_folder = prepared([*SMALL, "seed=1"], output_dir)
+    (other_folder.path / "checkpoint.pt").write_bytes((folder.path / "checkpoint.pt").read_bytes())
+    with pytest.raises(UserError, match=f"it belongs to the run {folder.key}"):
+        train(other, other_folder, Tracker(None, "disabled"), Screen(), Interruption(lambda: None))
+
+
+def test_divergence_is_a_result(output_dir: Path) -> None:
+    overrides = [*SMALL, "optimizer=sgd", "optimizer.lr=1e30", "arch.norm=none", "arch.activation=relu"]
+    outcome, folder = trained(overrides, output_dir)
+    assert outcome.status == "diverged"
+    (row,) = rows(folder)
+    assert row["train/loss"] is None and row["val/accuracy"] is None
+    assert outcome.metrics == dict.fromkeys(outcome.metrics)
+    assert 0 < row["step"] <= 33
+
+
+def test_the_short_last_batch_is_left_out_unless_it_is_the_only_one(
+    output_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = ["data=espeak_tiny", "data.context=3", "epochs=2"]
+    training, _ = prepared([*tiny, "batch_size=1000"], output_dir)
+    assert training.steps_an_epoch == len(training.train) // 1000
+    larger, _ = prepared([*tiny, "batch_size=999999"], output_dir)
+    sizes: list[int] = []
+    step = train_module._step
+
+    def counted(training: Training, windows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        sizes.append(len(labels))
+        return step(training, windows, labels)
+
+    monkeypatch.setattr(train_module, "_step", counted)
+    for each in (training, larger):
+        train_module._learn(each, 1, lambda: None, lambda *state: None)
+    assert sizes == [1000] * training.steps_an_epoch + [len(larger.train)]
+
+
+def test_every_frame_is_seen_once_an_epoch_in_an_order_of_its_own(output_dir: Path) -> None:
+    training, _ = prepared(SMALL, output_dir)
+    orders = [torch.randperm(len(training.train), generator=training.order, dtype=torch.int32) for _ in range(2)]
+    assert all(torch.equal(order.sort().values.long(), torch.arange(len(training.train))) for order in orders)
+    assert not torch.equal(*orders)
+    neighbours = (orders[0].diff().abs() <= 8).float().mean()
+    assert neighbours < 0.01, "chunks of neighbouring frames would be another experiment"
+
+
+def test_streams_are_independent(output_dir: Path) -> None:
+    """A component that draws more or less leaves the others' random numbers as they are."""
+    plain, _ = prepared(SMALL, output_dir)
+    masked, _ = prepared([*SMALL, "augmentation=freq_mask", "regularization=dropout"], output_dir)
+    for first, second in zip(plain.model.parameters(), masked.model.parameters(), strict=True):
+        assert torch.equal(first, second)
+    train_module._learn(masked, 1, lambda: None, lambda *state: None)
+    train_module._learn(plain, 1, lambda: None, lambda *state: None)
+    assert torch.equal(plain.order.get_state(), masked.order.get_state())
+
+
+def test_masks_touch_training_only(output_dir: Path) -> None:
+    training, _ = prepared([*SMALL, "augmentation=time_mask", "augmentation.frames=4"], output_dir)
+    before = training.train.table.features.clone(), training.augmentation_stream.state.clone()
+    train_module._validate(training)
+    assert torch.equal(training.augmentation_stream.state, before[1])
+    train_module._learn(training, 1, lambda: None, lambda *state: None)
+    assert not torch.equal(training.augmentation_stream.state, before[1])
+    assert torch.equal(training.train.table.features, before[0])
+
+
+def test_bleeding_windows_are_another_experiment(output_dir: Path) -> None:
+    zero, _ = trained(SMALL, output_dir)
+    bleed, _ = trained([*SMALL, "data.boundary=bleed"], output_dir)
+    assert zero.metrics != bleed.metrics
+
+
+def test_numbers_have_not_changed_unnoticed(output_dir: Path) -> None:
+    """A change of these figures is a change of results: raise RESULTS_VERSION with them, on purpose."""
+    training, _ = prepared(SMALL, output_dir)
+    draw = torch.Generator().manual_seed(0)  # not the corpus: its bits may differ between machines
+    training.train.table.features.copy_(torch.randn(training.train.table.features.shape, generator=draw))
+    losses = [train_module._learn(training, epoch, lambda: None, lambda *state: None).loss for epoch in (1, 2)]
+    assert RESULTS_VERSION == 1
+    assert losses == pytest.approx([3.743, 3.641], abs=2e-3)
