@@ -7,6 +7,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -29,7 +30,7 @@ def canonical(arguments: Sequence[str]) -> list[str]:
     Raises `UserError` for an unknown flag and for a key given twice with different values.
     """
     flags, overrides = _split(arguments)
-    return [*flags, *_once([canonical_override(override) for override in overrides])]
+    return [*flags, *_once([_at_home(canonical_override(override)) for override in overrides])]
 
 
 def canonical_override(override: str) -> str:
@@ -80,6 +81,12 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
             value = rest.pop()
             flags.append(canonical_override(value) if flag in ("-p", "--package") else value)
     return flags, overrides
+
+
+def _at_home(override: str) -> str:
+    """The override with a leading `~/` of its value expanded, which the shell does in assignments only."""
+    key, _, value = override.partition("=")
+    return f"{key}={Path(value).expanduser()}" if value.startswith("~/") else override
 
 
 def _once(overrides: Sequence[str]) -> list[str]:

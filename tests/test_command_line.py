@@ -23,6 +23,7 @@ from ablate.error import UserError
         (["+optim.x=1", "++optim.y=2", "~optim.z"], ["+optimizer.x=1", "++optimizer.y=2", "~optimizer.z"]),
         (["optimal=1", "wandb.notes=optim=sgd"], ["optimal=1", "wandb.notes=optim=sgd"]),
         (["seed=1", "seed=1"], ["seed=1"]),
+        (["data.root=~/corpus", "wandb.notes=~x"], [f"data.root={Path.home()}/corpus", "wandb.notes=~x"]),
     ],
 )
 def test_canonical(typed: list[str], meant: list[str]) -> None:
