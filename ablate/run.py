@@ -20,10 +20,11 @@ from omegaconf import DictConfig, OmegaConf
 from ablate import command_line, compose
 from ablate.compose import GROUPS
 from ablate.display import Screen, summary
-from ablate.error import UserError
+from ablate.error import BusyError, UserError
 from ablate.interruption import Interruption, as_keyboard_interrupt
 from ablate.record import store, tracking
 from ablate.record.key import key
+from ablate.record.lease import Lease
 from ablate.record.store import RunFolder
 from ablate.record.tracking import Tracker
 from ablate.refusal import refusal
@@ -97,63 +98,78 @@ def run(composed: DictConfig) -> None:
 
     screen = Screen()
     if (result := folder.result()) and not config["rerun"]:
-        screen.say(
-            f"{folder.key} is {result['status']} already. rerun=true trains it again; other epochs= is another run."
-        )
-        screen.table(summary(result, folder.path, None))
+        _show(result, folder, screen)
         return
     mode, reason = tracking.choose_mode(config["wandb"]["mode"])
     store.check_writable(config["output_dir"])
+    folder.check_free()  # before data are loaded for nothing
     if own := compose.user_conf_dir():
         screen.say(f"options of {own} are used before ablate's own")
 
     from ablate.prepare import prepare
 
     training = prepare(config, corpus, screen)
-    if result:
-        screen.say(f"the earlier record of {folder.key} is kept in {folder.set_aside()}")
     choices = {group: str(HydraConfig.get().runtime.choices[group]) for group in GROUPS}
-    differences = compose.differences(config, choices)
-    with folder.open(OmegaConf.to_yaml(OmegaConf.create(config))) as screen.log:
-        tracker = tracking.start(
-            config,
-            key=folder.key,
-            name=" ".join([*differences, f"seed={config['seed']}"]),
-            mode=mode,
-            tags=[f"{group}={option}" for group, option in choices.items()],
-            warn=screen.say,
-        )
-        screen.say(f"run {folder.key}: {' '.join(differences) or 'all defaults'}, seed {config['seed']}")
-        screen.say(f"wandb: {tracker.mode} ({reason})")
-        identity = {
-            "seed": config["seed"],
-            "epochs": config["epochs"],
-            "overrides": overrides,
-            "choices": choices,
-            "member": config["team"]["member"],
-            "data_fingerprint": fingerprint,
-        }
-        _train(training, folder, tracker, screen, identity)
+    with folder.lease() as lease:
+        if (result := folder.result()) and not config["rerun"]:  # another process has ended it meanwhile
+            _show(result, folder, screen)
+            return
+        if result:
+            screen.say(f"the earlier record of {folder.key} is kept in {folder.set_aside()}")
+        with folder.open(OmegaConf.to_yaml(OmegaConf.create(config))) as screen.log:
+            differences = compose.differences(config, choices)
+            screen.say(f"run {folder.key}: {' '.join(differences) or 'all defaults'}, seed {config['seed']}")
+            tracker = tracking.start(
+                config,
+                key=folder.key,
+                name=" ".join([*differences, f"seed={config['seed']}"]),
+                mode=mode,
+                tags=[f"{group}={option}" for group, option in choices.items()],
+                repetition=folder.repetitions(),
+                warn=screen.say,
+            )
+            screen.say(f"wandb: {tracker.mode} ({reason})")
+            identity = {
+                "seed": config["seed"],
+                "epochs": config["epochs"],
+                "overrides": overrides,
+                "choices": choices,
+                "member": config["team"]["member"],
+                "data_fingerprint": fingerprint,
+            }
+            _train(training, folder, lease, tracker, screen, identity)
 
 
-def _train(training: Training, folder: RunFolder, tracker: Tracker, screen: Screen, identity: dict[str, Any]) -> None:
+def _show(result: dict[str, Any], folder: RunFolder, screen: Screen) -> None:
+    screen.say(f"{folder.key} is {result['status']} already. rerun=true trains it again; other epochs= is another run.")
+    screen.table(summary(result, folder.path, None))
+
+
+def _train(
+    training: Training, folder: RunFolder, lease: Lease, tracker: Tracker, screen: Screen, identity: dict[str, Any]
+) -> None:
     """Train and write the record's end: result.json, or error.txt of a crash. The window is closed in any case."""
     from ablate import machine
     from ablate.train import train
 
     announce = partial(screen.say, "stopping after this epoch; once more stops at once")
-    status, metrics = "crashed", {}
+    status: str = "crashed"
+    metrics: dict[str, Any] = {}
     try:
         with Interruption(announce) as interruption:
-            outcome = train(training, folder, tracker, screen, interruption)
+            outcome = train(training, folder, lease, tracker, screen, interruption)
         status, metrics = outcome.status, outcome.metrics
         if status == "interrupted":
             raise KeyboardInterrupt
         record = {"key": folder.key} | asdict(outcome) | identity | store.provenance()
         record |= {"machine": machine.describe(training.device)}
+        lease.check()
         folder.finish(record)
     except KeyboardInterrupt:
         status = "interrupted"
+        raise
+    except BusyError:
+        status = "taken over"
         raise
     except Exception:
         folder.write_error(traceback.format_exc())
@@ -162,6 +178,8 @@ def _train(training: Training, folder: RunFolder, tracker: Tracker, screen: Scre
         how_to_sync = tracker.finish(status, metrics)
     if status == "diverged":
         screen.say("the run diverged: its loss became NaN or infinite; a smaller learning rate is the usual cure")
+    if how_to_sync and tracker.mode == "online":
+        screen.say(f"wandb: the server does not have all of this run; `{how_to_sync}` uploads it")
     screen.table(summary(record, folder.path, how_to_sync))
 
 

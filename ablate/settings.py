@@ -1,6 +1,8 @@
 """The run-level keys of a config, each with its type and range."""
 
-from typing import Literal, TypedDict
+from typing import Annotated, Literal, TypedDict
+
+from annotated_types import Le
 
 from ablate.quantity import Count, NonNegativeInteger
 
@@ -16,6 +18,7 @@ class Wandb(TypedDict):
     project: str
     tags: list[str]
     notes: str | None
+    alert: bool
 
 
 class Team(TypedDict):
@@ -38,7 +41,7 @@ class Settings(TypedDict):
     batch_size: Count
     precision: Precision
     device: DeviceName
-    threads: Count | None
+    threads: Annotated[Count, Le(1024)] | None
     max_params: Count | None
     output_dir: str
     rerun: bool

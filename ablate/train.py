@@ -22,6 +22,7 @@ from ablate.interruption import Interruption
 from ablate.prepare import Training, stream_seed
 from ablate.recipe import arch
 from ablate.recipe.data.phoneme import PHONEMES
+from ablate.record.lease import Lease
 from ablate.record.store import Row, RunFolder
 from ablate.record.tracking import Tracker
 
@@ -45,24 +46,24 @@ class Outcome:
 
 
 def train(
-    training: Training, folder: RunFolder, tracker: Tracker, screen: Screen, interruption: Interruption
+    training: Training, folder: RunFolder, lease: Lease, tracker: Tracker, screen: Screen, interruption: Interruption
 ) -> Outcome:
     """Train from the folder's checkpoint, or from the start, to the last epoch; all but the result is recorded."""
     config = training.config
     torch.manual_seed(stream_seed(config, "dropout"))
     progress = checkpoint.resume(training, folder) or Progress()
     folder.write_rows(progress.rows)
+    for shown in progress.rows:
+        tracker.log(shown)
     if progress.rows:
         screen.say(f"resumed after epoch {len(progress.rows)}")
     with screen.bar(training.num_steps, len(progress.rows) * training.steps_an_epoch) as bar:
-        for epoch in range(len(progress.rows) + 1, config["epochs"] + 1):
-            if interruption.asked or progress.diverged:
-                break
-            started = time.perf_counter()
+        while not (interruption.asked or _is_over(training, progress)):
+            epoch, started = len(progress.rows) + 1, time.perf_counter()
 
             learned = _learn(training, epoch, bar.advance, bar.state)
             trained_seconds = time.perf_counter() - started
-            judged = _validate(training) if learned.finite else None
+            judged = _validate(training) if np.isfinite(learned.loss) else None
             progress.diverged = judged is None or not np.isfinite(judged.loss)
 
             row: Row = {
@@ -77,14 +78,21 @@ def train(
                 "frames_per_second": learned.frames / trained_seconds,
             }
             progress.rows.append(row)
+            lease.check()
             if judged and not progress.diverged and _is_best(progress):
                 progress.best_epoch = epoch
                 _record_best(training, judged, folder)
+            checkpoint.save(training, progress, folder)
             folder.write_rows(progress.rows)
             tracker.log(row)
-            checkpoint.save(training, progress, folder)
             screen.say(_line(row, config["epochs"]))
     return _outcome(training, progress)
+
+
+def _is_over(training: Training, progress: Progress) -> bool:
+    if progress.diverged or len(progress.rows) == training.config["epochs"]:
+        return True
+    return training.regularization.ends([float(row["val/accuracy"] or 0) for row in progress.rows])
 
 
 @dataclass(frozen=True)
@@ -96,11 +104,6 @@ class Learned:
     loss: float
     accuracy: float
     lr: float
-
-    @property
-    def finite(self) -> bool:
-        """False where the run has diverged."""
-        return bool(np.isfinite(self.loss))
 
 
 @dataclass(frozen=True)
@@ -211,7 +214,7 @@ def _record_best(training: Training, judged: Judged, folder: RunFolder) -> None:
 
 
 def _outcome(training: Training, progress: Progress) -> Outcome:
-    status: Status = "finished" if len(progress.rows) == training.config["epochs"] else "interrupted"
+    status: Status = "finished" if _is_over(training, progress) else "interrupted"
     if progress.diverged:
         status = "diverged"
     names = ("val/accuracy", "val/loss", "train/accuracy", "train/loss")

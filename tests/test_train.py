@@ -11,15 +11,11 @@ import torch
 from torch import Tensor
 
 from ablate import train as train_module
-from ablate.display import Screen
 from ablate.error import UserError
-from ablate.interruption import Interruption
 from ablate.prepare import Training
 from ablate.record.key import RESULTS_VERSION
 from ablate.record.store import RunFolder
-from ablate.record.tracking import Tracker
-from ablate.train import Outcome, train
-from tests.training import prepared, trained
+from tests.training import prepared, run, trained
 
 SMALL = ["data=espeak_tiny", "data.context=3", "arch.width=32", "epochs=3", "batch_size=512", "wandb.mode=disabled"]
 
@@ -38,20 +34,9 @@ def without_times(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in ("seconds", "frames_per_second")}
 
 
-def interrupt_after(training: Any, folder: RunFolder, epochs: int) -> Outcome:
-    """Train as one who presses Ctrl-C in the given epoch."""
-    interruption = Interruption(lambda: None)
-
-    class Stopping(Tracker):
-        def log(self, row: Any) -> None:
-            interruption.asked = row["epoch"] >= epochs
-
-    return train(training, folder, Stopping(None, "disabled"), Screen(), interruption)
-
-
 def test_the_record_is_consistent_with_itself(output_dir: Path) -> None:
     training, folder = prepared(SMALL, output_dir)
-    outcome = train(training, folder, Tracker(None, "disabled"), Screen(), Interruption(lambda: None))
+    outcome = run(training, folder)
     assert outcome.status == "finished"
     epochs = rows(folder)
     assert [row["epoch"] for row in epochs] == [1, 2, 3]
@@ -75,7 +60,7 @@ def test_the_record_is_consistent_with_itself(output_dir: Path) -> None:
 
 def test_the_best_weights_give_the_best_accuracy_again_in_evaluation_mode(output_dir: Path) -> None:
     training, folder = prepared([*SMALL, "regularization=dropout"], output_dir)
-    outcome = train(training, folder, Tracker(None, "disabled"), Screen(), Interruption(lambda: None))
+    outcome = run(training, folder)
     training.model.load_state_dict(torch.load(folder.path / "best.pt", weights_only=True))
     training.model.eval()
     table, correct = training.val.table, 0
@@ -102,8 +87,9 @@ def test_it_learns(output_dir: Path) -> None:
         ["regularization=dropout", "augmentation=time_freq_mask", "augmentation.frames=4"],
         ["optimizer=sgd", "scheduler=constant", "precision=bf16"],
         ["optimizer=adam", "precision=fp16", "regularization=l2"],
+        ["regularization=early_stopping", "regularization.patience=1", "regularization.least_improvement=0.09"],
     ],
-    ids=["defaults", "dropout and masks", "bf16", "fp16"],
+    ids=["defaults", "dropout and masks", "bf16", "fp16", "early stopping"],
 )
 def test_a_resumed_run_ends_with_the_same_bits(overrides: list[str], output_dir: Path) -> None:
     whole, whole_folder = trained([*SMALL, *overrides], output_dir)
@@ -113,7 +99,8 @@ def test_a_resumed_run_ends_with_the_same_bits(overrides: list[str], output_dir:
 
     for epochs in (1, 2):
         training, folder = prepared([*SMALL, *overrides], output_dir)
-        assert interrupt_after(training, folder, epochs).status == "interrupted"
+        status = run(training, folder, stop_after=epochs).status
+        assert status == ("interrupted" if epochs < len(expected_rows) else "finished")
         assert len(rows(folder)) == epochs
     outcome, folder = trained([*SMALL, *overrides], output_dir)
     assert outcome.metrics == whole.metrics
@@ -127,7 +114,7 @@ def test_a_broken_checkpoint_is_refused_with_the_remedy(content: bytes, output_d
     training, folder = prepared(SMALL, output_dir)
     (folder.path / "checkpoint.pt").write_bytes(content)
     with pytest.raises(UserError, match=r"checkpoint.pt: not a checkpoint to go on from .*delete it"):
-        train(training, folder, Tracker(None, "disabled"), Screen(), Interruption(lambda: None))
+        run(training, folder)
 
 
 class Hostile:
@@ -142,17 +129,17 @@ def test_a_hostile_checkpoint_runs_no_code(output_dir: Path, monkeypatch: pytest
     training, folder = prepared(SMALL, output_dir)
     torch.save({"key": folder.key, "model": Hostile()}, folder.path / "checkpoint.pt")
     with pytest.raises(UserError, match="delete it"):
-        train(training, folder, Tracker(None, "disabled"), Screen(), Interruption(lambda: None))
+        run(training, folder)
     assert not (output_dir / "hostile-code-ran").exists()
 
 
 def test_another_runs_checkpoint_is_refused(output_dir: Path) -> None:
     training, folder = prepared(SMALL, output_dir)
-    interrupt_after(training, folder, 1)
+    run(training, folder, stop_after=1)
     other, other_folder = prepared([*SMALL, "seed=1"], output_dir)
     (other_folder.path / "checkpoint.pt").write_bytes((folder.path / "checkpoint.pt").read_bytes())
     with pytest.raises(UserError, match=f"it belongs to the run {folder.key}"):
-        train(other, other_folder, Tracker(None, "disabled"), Screen(), Interruption(lambda: None))
+        run(other, other_folder)
 
 
 def test_divergence_is_a_result(output_dir: Path) -> None:

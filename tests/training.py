@@ -8,7 +8,7 @@ from ablate.display import Screen
 from ablate.interruption import Interruption
 from ablate.prepare import Training, prepare
 from ablate.record.key import key
-from ablate.record.store import RunFolder
+from ablate.record.store import Row, RunFolder
 from ablate.record.tracking import Tracker
 from ablate.train import Outcome, train
 
@@ -33,5 +33,16 @@ def prepared(overrides: Sequence[str], output_dir: Path) -> tuple[Training, RunF
 def trained(overrides: Sequence[str], output_dir: Path) -> tuple[Outcome, RunFolder]:
     """What a training ends with, and its folder; nothing is said to wandb."""
     training, folder = prepared(overrides, output_dir)
-    outcome = train(training, folder, Tracker(None, "disabled"), Screen(), Interruption(lambda: None))
-    return outcome, folder
+    return run(training, folder), folder
+
+
+def run(training: Training, folder: RunFolder, *, stop_after: int | None = None) -> Outcome:
+    """Train as the command does; with `stop_after`, as one who presses Ctrl-C in that epoch."""
+    interruption = Interruption(lambda: None)
+
+    class Stopping(Tracker):
+        def log(self, row: Row) -> None:
+            interruption.asked = stop_after is not None and int(row["epoch"] or 0) >= stop_after
+
+    with folder.lease() as lease:
+        return train(training, folder, lease, Stopping(None, "disabled"), Screen(), interruption)

@@ -6,6 +6,7 @@ a checksum (4 bytes), a length (2), and a kind (1: whole, 2: first, 3: middle, 4
 
 import json
 import struct
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,14 @@ class OfflineRun:
 
 
 def read(folder: Path) -> OfflineRun:
-    """The run of an `offline-run-*` folder."""
+    """The run of an `offline-run-*` folder, once its end is written: wandb's own process writes it, in its own time."""
+    deadline = time.monotonic() + 30
+    while (run := _read(folder)).exit_code is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return run
+
+
+def _read(folder: Path) -> OfflineRun:
     (file,) = folder.glob("*.wandb")
     result = OfflineRun()
     for body in _bodies(file.read_bytes()):

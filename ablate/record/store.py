@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from ablate.error import UserError
+from ablate.error import BusyError, UserError
 from ablate.file import write_atomically
 from ablate.record.key import RESULTS_VERSION
+from ablate.record.lease import LEASE, Lease, busy, holder
 
 FORMAT = 1
 """Of result.json; raised when its fields change their meaning."""
@@ -31,6 +32,16 @@ class RunFolder:
     def __init__(self, output_dir: str | Path, key: str) -> None:
         self.key = key
         self.path = Path(output_dir, "runs", key)
+        self._guard = Path(output_dir, "cache", "lease.lock")
+
+    def lease(self) -> Lease:
+        """The right to write here, to be held while the run is trained."""
+        return Lease(self.path, self._guard)
+
+    def check_free(self) -> None:
+        """Raise `BusyError` where another process trains the run."""
+        if owner := holder(self.path, self._guard):
+            raise BusyError(busy(self.path, owner))
 
     def result(self) -> dict[str, Any] | None:
         """The record of the run if it has ended, else none."""
@@ -49,22 +60,25 @@ class RunFolder:
         return result
 
     def open(self, config: str) -> TextIO:
-        """Make the folder with its config (YAML); gives `run.log`, open at its end."""
+        """Write the config (YAML), and clear what a killed process left; gives `run.log`, open at its end."""
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / "error.txt").unlink(missing_ok=True)
+        for left in self.path.glob(".*.tmp"):
+            left.unlink()
         with write_atomically(self.path / "config.yaml") as file:
             file.write(config.encode())
         return (self.path / "run.log").open("a", buffering=1)
 
+    def repetitions(self) -> int:
+        """How often the run has been trained before and its record set aside."""
+        return sum(1 for _ in self.path.glob("earlier-*"))
+
     def set_aside(self) -> Path:
         """Move the record of an earlier training into a folder of its own below; the result goes first."""
-        number = 1 + sum(1 for _ in self.path.glob("earlier-*"))
-        earlier = self.path / f"earlier-{number}"
+        earlier = self.path / f"earlier-{self.repetitions() + 1}"
         earlier.mkdir()
-        files = sorted(
-            (file for file in self.path.iterdir() if file.is_file()), key=lambda file: file.name != "result.json"
-        )
-        for file in files:
+        files = [file for file in self.path.iterdir() if file.is_file() and file.name != LEASE]
+        for file in sorted(files, key=lambda file: file.name != "result.json"):
             file.rename(earlier / file.name)
         return earlier
 

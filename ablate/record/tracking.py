@@ -40,83 +40,140 @@ def choose_mode(asked: str) -> tuple[Mode, str]:
 
 
 class Tracker:
-    """A run's window in wandb, or none if it is disabled."""
+    """A run's window in wandb, or none if it is disabled. A failure closes it with a warning, and is no error."""
 
-    def __init__(self, run: Any | None, mode: Mode) -> None:
+    def __init__(
+        self, run: Any | None, mode: Mode, *, alerts: bool = False, warn: Callable[[str], None] = print
+    ) -> None:
         self._run = run
+        self._alerts = alerts
+        self._warn = warn
         self.mode = mode
 
     def log(self, row: Row) -> None:
-        """An epoch's row of metrics."""
-        if self._run:
-            self._run.log({name: value for name, value in row.items() if value is not None})
+        """An epoch's row of metrics, once: what a resumed run has shown before is not shown again."""
+        if self._run and int(row["epoch"] or 0) >= self._run.starting_step:
+            present = {name: value for name, value in row.items() if value is not None}
+            self._try(lambda run: run.log(present, step=row["epoch"], commit=True))
 
     def finish(self, status: str, metrics: Mapping[str, Any]) -> str | None:
-        """Close the window with the run's end; how to sync it, where that is left to do."""
-        if not self._run:
+        """Close the window with the run's end; the command that uploads it, where that is left to do."""
+        summary = {
+            "status": status,
+            "best/val/accuracy": metrics.get("val/accuracy"),
+            "best/val/loss": metrics.get("val/loss"),
+            "best/epoch": metrics.get("best_epoch"),
+        }
+        self._try(lambda run: run.summary.update(summary))
+        if self._alerts and status == "diverged":
+            self._try(lambda run: run.alert("diverged", f"{run.name}: the loss became NaN or infinite"))
+        how_to_sync: str | None = self._try(lambda run: _close(run, status == "finished", self.mode))
+        self._run = None
+        return how_to_sync
+
+    def _try(self, act: Callable[[Any], Any]) -> Any:
+        if self._run is None:
             return None
-        self._run.summary.update(
-            {
-                "status": status,
-                "best/val/accuracy": metrics.get("val/accuracy"),
-                "best/val/loss": metrics.get("val/loss"),
-                "best/epoch": metrics.get("best_epoch"),
-            }
-        )
-        self._run.finish(exit_code=0 if status == "finished" else 1)
-        folder = Path(self._run.settings.sync_dir)
-        return None if self.mode == "online" else f"wandb sync {folder}"
+        try:
+            return act(self._run)
+        except Exception as error:  # whatever a service that died, a full disk or a server makes of it
+            self._warn(f"wandb: {type(error).__name__}: {str(error).strip()[:200]}; the run goes on without it")
+            self._run = None
+            return None
 
 
 def start(
-    config: Mapping[str, Any], *, key: str, name: str, mode: Mode, tags: list[str], warn: Callable[[str], None]
+    config: Mapping[str, Any],
+    *,
+    key: str,
+    name: str,
+    mode: Mode,
+    tags: list[str],
+    repetition: int,
+    warn: Callable[[str], None],
 ) -> Tracker:
-    """Open a run's window; where the server can't be reached, offline, after one warning."""
+    """Open a run's window; where the server can't be reached, offline, after one warning.
+
+    Online, a resumed run goes on under its id; `repetition` (from 0) tells trainings of one key apart that are not.
+    """
     if mode == "disabled":
         return Tracker(None, mode)
+    identity = f"{key}-{repetition + 1}" if repetition else key
+    run, mode = _open(
+        config, id=identity, mode=mode, warn=warn, job_type="train", name=name, tags=tags, config={**config, "key": key}
+    )
+    run.define_metric("epoch")
+    for metrics in ("train/*", "val/*", "lr", "step", "frames_per_second", "seconds"):
+        run.define_metric(metrics, step_metric="epoch")
+    return Tracker(run, mode, alerts=config["wandb"]["alert"], warn=warn)
+
+
+def _open(
+    settings: Mapping[str, Any], *, id: str, mode: Mode, warn: Callable[[str], None], **shown: Any
+) -> tuple[Any, Mode]:
+    """A run of wandb and the mode it is in after all."""
+    os.environ.setdefault("WANDB_SILENT", "true")  # wandb.login speaks before any setting can say not to
     import wandb
 
-    chosen, output_dir = config["wandb"], Path(config["output_dir"])
+    chosen, output_dir = settings["wandb"], Path(settings["output_dir"])
     output_dir.mkdir(parents=True, exist_ok=True)
-    attempt = 1 + sum(1 for _ in output_dir.glob(f"wandb/offline-run-*-{key}-*"))
+    # An offline run that is synced appends to the run of its id: each attempt has its own.
+    attempt = 1 + sum(1 for _ in output_dir.glob(f"wandb/offline-run-*-{id}-*"))
+    shown["tags"] = [tag[:_LONGEST_TAG] for tag in dict.fromkeys([*chosen["tags"], *shown.pop("tags")])]
+    quick_and_quiet = wandb.Settings(
+        console="off",
+        silent=True,
+        show_info=False,
+        show_warnings=False,
+        show_errors=False,
+        init_timeout=_TIMEOUT_SECONDS,
+        finish_timeout=_TIMEOUT_SECONDS,
+        finish_timeout_raises=True,
+    )
 
     def init(mode: Mode) -> Any:
         return wandb.init(
             entity=chosen["entity"],
             project=chosen["project"],
-            group=config["study"]["name"],
-            job_type="train",
-            name=name,
-            tags=[tag[:_LONGEST_TAG] for tag in dict.fromkeys([*chosen["tags"], *tags])],
+            group=settings["study"]["name"],
             notes=chosen["notes"],
-            config={**config, "key": key},
             dir=str(output_dir),
-            # A synced offline run appends to the run of its id: each attempt has its own.
-            id=key if mode == "online" else f"{key}-{attempt}",
+            id=id if mode == "online" else f"{id}-{attempt}",
             resume="allow" if mode == "online" else None,
             mode=mode,
             reinit="finish_previous",
-            settings=wandb.Settings(
-                console="off",
-                silent=True,
-                init_timeout=_TIMEOUT_SECONDS,
-                finish_timeout=_TIMEOUT_SECONDS,
-            ),
+            settings=quick_and_quiet,
+            **shown,
         )
 
     try:
-        run = init(mode)
+        return init(mode), mode
     except wandb.errors.Error as error:
         if mode == "offline":
             raise
         reason = str(error).strip().splitlines()[0]
-        warn(f"wandb: the server can't be used ({reason}); this run is kept offline")
-        mode = "offline"
-        run = init(mode)
-    run.define_metric("epoch")
-    for metrics in ("train/*", "val/*", "lr", "step", "frames_per_second", "seconds"):
-        run.define_metric(metrics, step_metric="epoch")
-    return Tracker(run, mode)
+        warn(f"wandb: the server can't be used ({reason}); this run is kept offline, and can be synced later")
+        return init("offline"), "offline"
+
+
+def _close(run: Any, succeeded: bool, mode: Mode) -> str | None:
+    """End a run of wandb within seconds; the command that uploads what the server does not have."""
+    how_to_sync = f"wandb sync {Path(run.settings.sync_dir)}"
+    try:
+        run.finish(exit_code=0 if succeeded else 1)
+    except TimeoutError:
+        return how_to_sync
+    return None if mode == "online" and _has_ended(run) else how_to_sync
+
+
+def _has_ended(run: Any) -> bool:
+    """Whether the server knows that the run has ended: an upload that was refused raises nothing by itself."""
+    import wandb
+
+    try:
+        return bool(wandb.Api(timeout=_TIMEOUT_SECONDS).run(run.path).state != "running")
+    except Exception:  # whatever a failing server makes of it
+        return False
 
 
 def _has_api_key() -> bool:

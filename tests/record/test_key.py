@@ -30,7 +30,7 @@ def test_the_contracts_list_is_the_whole_list() -> None:
     outside = {path for path in LEAVES if is_outside(path)}
     assert outside == {
         "data.root", "device", "max_params", "output_dir", "rerun", "study.name", "team.member", "threads",
-        "wandb.entity", "wandb.mode", "wandb.notes", "wandb.project", "wandb.tags",
+        "wandb.alert", "wandb.entity", "wandb.mode", "wandb.notes", "wandb.project", "wandb.tags",
     }  # fmt: skip
 
 

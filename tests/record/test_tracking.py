@@ -49,7 +49,13 @@ def run_offline(output_dir: Path, *overrides: str, status: str = "finished") -> 
     config = resolve(compose([f"output_dir={output_dir}", *overrides]))
     before = set(output_dir.glob("wandb/offline-run-*"))
     tracker = tracking.start(
-        config, key=KEY, name="arch=pyramid seed=0", mode="offline", tags=["arch=pyramid", "x" * 99], warn=print
+        config,
+        key=KEY,
+        name="arch=pyramid seed=0",
+        mode="offline",
+        tags=["arch=pyramid", "x" * 99],
+        repetition=0,
+        warn=print,
     )
     row: dict[str, Any] = {"epoch": 1, "step": 7, "lr": 0.1, "train/loss": 2.0, "val/accuracy": 0.5, "seconds": 1.5}
     tracker.log(row)

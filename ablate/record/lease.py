@@ -1,0 +1,135 @@
+"""Who trains a run: a lease in the run's folder, renewed while the owner lives, free as soon as it does not.
+
+A dead owner never blocks: on its own machine it is seen to be gone, on another its lease runs out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+from filelock import FileLock
+
+from ablate.error import BusyError
+from ablate.file import write_atomically
+
+LEASE = "lease.json"
+RENEWAL_SECONDS = 15
+LEASE_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process that trains a run."""
+
+    host: str
+    space: str  # of process numbers: two containers of one host name, or a machine before and after a reboot, differ
+    pid: int
+    started: float
+    token: str
+
+    @staticmethod
+    def this() -> Owner:
+        """The process that asks."""
+        return Owner(socket.gethostname(), _space(), os.getpid(), psutil.Process().create_time(), uuid.uuid4().hex)
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+    def is_gone(self) -> bool:
+        """Whether it is known to have ended; of another machine's process nothing is known."""
+        if (self.host, self.space) != (socket.gethostname(), _space()):
+            return False
+        try:
+            process = psutil.Process(self.pid)
+            return abs(process.create_time() - self.started) > 1 or process.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+
+class Lease:
+    """The right to write into a run's folder, held by this process while the context is open."""
+
+    def __init__(self, folder: Path, guard: Path) -> None:
+        self._file = folder / LEASE
+        self._guard = guard
+        self._owner = Owner.this()
+        self._ended = threading.Event()
+        self._renewal = threading.Thread(target=self._renew, daemon=True)
+
+    def __enter__(self) -> Lease:
+        """Take the lease. Raises `BusyError` where another process has it."""
+        self._guard.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._guard):  # only while taking it: held by the system, so never left behind
+            if owner := holder(self._file.parent, self._guard):
+                raise BusyError(busy(self._file.parent, owner))
+            with write_atomically(self._file) as file:
+                file.write(json.dumps(asdict(self._owner)).encode())
+        self._renewal.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._renewal.join()
+        if self._is_mine():
+            self._file.unlink(missing_ok=True)
+
+    def check(self) -> None:
+        """Raise `BusyError` if another process has taken over, as after a laptop's long sleep."""
+        if not self._is_mine():
+            owner = _read(self._file)
+            raise BusyError(
+                busy(self._file.parent, owner) if owner else f"{self._file}: removed while this run trained"
+            )
+
+    def _is_mine(self) -> bool:
+        return _read(self._file) == self._owner
+
+    def _renew(self) -> None:
+        while not self._ended.wait(RENEWAL_SECONDS):
+            with contextlib.suppress(OSError):  # a disk that is away for a moment; `check` sees what became of it
+                if self._is_mine():
+                    os.utime(self._file)
+
+
+def holder(folder: Path, clock: Path) -> Owner | None:
+    """The living owner of a run's lease, if any; `clock` is a file on the same disk, touched to read its time."""
+    file = folder / LEASE
+    owner = _read(file)
+    if owner is None or owner.is_gone():
+        return None
+    # Both times are the disk's own, since clocks of two machines differ.
+    clock.parent.mkdir(parents=True, exist_ok=True)
+    clock.touch()
+    try:
+        age = clock.stat().st_mtime - file.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    return owner if age < LEASE_SECONDS else None
+
+
+def _read(file: Path) -> Owner | None:
+    try:
+        return Owner(**json.loads(file.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def busy(folder: Path, owner: Owner) -> str:
+    """What is said to another process that wants to train the run."""
+    return f"{folder.name}: {owner} is training this run already; its record will be in {folder}"
+
+
+def _space() -> str:
+    parts = []
+    for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        with contextlib.suppress(OSError):
+            parts.append(str(Path(path).readlink()) if path.endswith("pid") else Path(path).read_text().strip())
+    return " ".join(parts)

@@ -1,0 +1,117 @@
+"""Leases: one owner at a time, and no dead one blocks."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ablate.error import BusyError
+from ablate.record import lease as lease_module
+from ablate.record.lease import LEASE, LEASE_SECONDS, Lease, Owner, holder
+
+
+@pytest.fixture
+def guard(tmp_path: Path) -> Path:
+    return tmp_path / "cache" / "lease.lock"
+
+
+def planted(folder: Path, owner: Owner, age_seconds: float = 0) -> None:
+    (folder / LEASE).write_text(json.dumps(asdict(owner)))
+    then = time.time() - age_seconds
+    os.utime(folder / LEASE, (then, then))
+
+
+def test_one_at_a_time(tmp_path: Path, guard: Path) -> None:
+    with Lease(tmp_path, guard) as mine:
+        mine.check()
+        with pytest.raises(BusyError, match=f"process {os.getpid()} on .* is training this run already"):
+            Lease(tmp_path, guard).__enter__()
+        mine.check()
+    assert holder(tmp_path, guard) is None and not (tmp_path / LEASE).exists()
+    with Lease(tmp_path, guard):
+        pass
+
+
+def test_a_dead_owner_of_this_machine_does_not_block(tmp_path: Path, guard: Path) -> None:
+    code = (
+        "import os; from pathlib import Path; from ablate.record.lease import Lease\n"
+        f"Lease(Path({str(tmp_path)!r}), Path({str(guard)!r})).__enter__(); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert (tmp_path / LEASE).exists()
+    with Lease(tmp_path, guard):
+        pass
+
+
+def test_another_process_of_the_same_number_is_not_the_owner(tmp_path: Path, guard: Path) -> None:
+    planted(tmp_path, replace(Owner.this(), started=1.0))
+    assert holder(tmp_path, guard) is None
+
+
+@pytest.mark.parametrize("elsewhere", [{"host": "another-machine"}, {"space": "a container"}])
+def test_an_owner_elsewhere_has_its_lease_and_no_longer(elsewhere: dict[str, Any], tmp_path: Path, guard: Path) -> None:
+    owner = replace(Owner.this(), pid=2**22 + 1, **elsewhere)
+    planted(tmp_path, owner, age_seconds=LEASE_SECONDS - 30)
+    assert holder(tmp_path, guard) == owner
+    with pytest.raises(BusyError):
+        Lease(tmp_path, guard).__enter__()
+    planted(tmp_path, owner, age_seconds=LEASE_SECONDS + 30)
+    assert holder(tmp_path, guard) is None
+    with Lease(tmp_path, guard):
+        pass
+
+
+def test_it_is_renewed_while_it_is_held(tmp_path: Path, guard: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "RENEWAL_SECONDS", 0.01)
+    with Lease(tmp_path, guard):
+        os.utime(tmp_path / LEASE, (0, 0))
+        deadline = time.monotonic() + 30
+        while (tmp_path / LEASE).stat().st_mtime < time.time() - LEASE_SECONDS:
+            assert time.monotonic() < deadline, "the lease is not renewed"
+            time.sleep(0.01)
+
+
+def test_who_lost_it_is_told_and_does_not_take_it_away(tmp_path: Path, guard: Path) -> None:
+    with Lease(tmp_path, guard) as mine:
+        other = replace(Owner.this(), host="another-machine", token="other")
+        planted(tmp_path, other)
+        with pytest.raises(BusyError, match="on another-machine is training"):
+            mine.check()
+    assert holder(tmp_path, guard) == other
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 1}', "null"])
+def test_a_broken_lease_blocks_nobody(content: str, tmp_path: Path, guard: Path) -> None:
+    (tmp_path / LEASE).write_text(content)
+    with Lease(tmp_path, guard) as mine:
+        mine.check()
+
+
+def test_of_many_that_want_it_one_gets_it(tmp_path: Path, guard: Path) -> None:
+    """Also where all of them see that the owner before is dead."""
+    planted(tmp_path, replace(Owner.this(), started=1.0))
+    code = (
+        "import sys, time; from pathlib import Path; from ablate.record.lease import Lease, BusyError\n"
+        "sys.stdin.readline()\n"
+        f"try:\n  with Lease(Path({str(tmp_path)!r}), Path({str(guard)!r})):\n"
+        "    print('mine', flush=True); sys.stdin.readline()\n"
+        "except BusyError: print('busy', flush=True)\n"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(6)
+    ]
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("\n")
+        process.stdin.flush()
+    answers = [process.stdout.readline().strip() for process in processes if process.stdout]
+    for process in processes:
+        process.communicate("\n")
+    assert sorted(answers) == ["busy"] * 5 + ["mine"]

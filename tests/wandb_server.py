@@ -1,0 +1,263 @@
+"""A wandb server on loopback: enough GraphQL and file streams for runs of wandb 0.31, and for asking after them.
+
+    with WandbServer() as server:
+        ... a process with server.environment ...
+    server.runs["entity/project/id"].history
+
+It checks what is sent; what the real server makes of it, it does not know.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import gzip
+import json
+import re
+import threading
+import zlib
+from collections import Counter
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+API_KEY = "5ecre7" * 6 + "5ecr"
+ENTITY = "the-team"
+
+
+@dataclass
+class Run:
+    """What the server knows of a run."""
+
+    entity: str
+    project: str
+    id: str
+    group: str | None = None
+    job_type: str | None = None
+    name: str | None = None
+    notes: str | None = None
+    tags: list[str] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+    state: str = "running"
+    alerts: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def bucket(self) -> dict[str, Any]:
+        """The run as GraphQL has it."""
+        identity = base64.b64encode(f"Run:v1:{self.id}:{self.project}:{self.entity}".encode()).decode()
+        return {
+            "id": identity,
+            "name": self.id,
+            "displayName": self.name or self.id,
+            "description": self.notes,
+            "notes": self.notes,
+            "group": self.group,
+            "jobType": self.job_type,
+            "tags": self.tags,
+            "state": self.state,
+            "config": json.dumps(self.config),
+            "summaryMetrics": json.dumps(self.summary),
+            "sweepName": None,
+            "commit": None,
+            "readOnly": False,
+            "historyLineCount": len(self.history),
+            "eventsLineCount": 0,
+            "logLineCount": 0,
+            "historyTail": json.dumps([json.dumps(row) for row in self.history[-1:]]),
+            "eventsTail": "[]",
+            "wandbConfig": json.dumps({"t": 1}),
+            "createdAt": "2026-01-01T00:00:00",
+            "heartbeatAt": "2026-01-01T00:00:00",
+            "systemMetrics": "{}",
+            "historyKeys": {"keys": {}, "lastStep": len(self.history)},
+            "user": {"name": ENTITY, "username": ENTITY},
+            "projectId": "1",
+            "runInfo": None,
+            "defaultColorIndex": 0,
+            "project": {"id": "UHJvamVjdA==", "name": self.project, "entity": {"id": "RW50", "name": self.entity}},
+        }
+
+
+class WandbServer:
+    """Serves while the context is open; `fail` is the HTTP status it then answers everything with, 0 for none."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, Run] = {}
+        self.requests: Counter[str] = Counter()
+        self.unknown: list[str] = []
+        self.fail = 0
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._http.daemon_threads = True
+        self._http.wandb = self  # type: ignore[attr-defined]
+        self.environment = {
+            "WANDB_BASE_URL": f"http://127.0.0.1:{self._http.server_address[1]}",
+            "WANDB_API_KEY": API_KEY,
+        }
+
+    def __enter__(self) -> WandbServer:
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Refuse connections from now on."""
+        self._http.shutdown()
+        self._http.server_close()
+
+    def run(self, entity: str | None, project: str | None, name: str) -> Run:
+        """The run of these names, made if it is new."""
+        names = (entity or ENTITY, project or "uncategorized", name)
+        return self.runs.setdefault("/".join(names), Run(*names))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Any
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):  # a client that was killed
+            super().handle()
+
+    def do_GET(self) -> None:
+        self._answer({})
+
+    def do_PUT(self) -> None:
+        self._body()
+        self._answer({})
+
+    def do_POST(self) -> None:
+        body = self._body()
+        server: WandbServer = self.server.wandb
+        path = self.path.partition("?")[0]
+        server.requests[path] += 1
+        if server.fail:
+            self._answer({"errors": [{"message": "planted"}]}, server.fail)
+        elif path == "/graphql":
+            self._graphql(json.loads(body))
+        elif path.endswith("/file_stream"):
+            _, _, entity, project, name, _ = path.split("/")
+            _stream(server.run(entity, project, name), json.loads(body))
+            self._answer({"exitcode": None, "limits": {}})
+        else:
+            self._answer({})
+
+    def _graphql(self, request: dict[str, Any]) -> None:
+        server: WandbServer = self.server.wandb
+        named = re.search(r"(?:query|mutation)\s+(\w+)", request["query"])
+        operation = request.get("operationName") or (named[1] if named else "anonymous")
+        server.requests[operation] += 1
+        answer = _OPERATIONS.get(operation)
+        if answer is None:
+            server.unknown.append(operation)
+            self._answer({"data": None, "errors": [{"message": f"{operation} is not served here"}]})
+        else:
+            variables = (request.get("variables") or {}) | {"host": self.headers["Host"]}
+            self._answer({"data": answer(server, variables)})
+
+    def _answer(self, content: Any, status: int = 200) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            body = b""
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+        else:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        unpack: Any = {"gzip": gzip.decompress, "deflate": zlib.decompress}.get(
+            self.headers.get("Content-Encoding", ""), bytes
+        )
+        unpacked: bytes = unpack(body)
+        return unpacked
+
+
+def _stream(run: Run, content: dict[str, Any]) -> None:
+    for name, part in (content.get("files") or {}).items():
+        if name == "wandb-history.jsonl":
+            run.history[part.get("offset", 0) :] = [json.loads(line) for line in part["content"]]
+        elif name == "wandb-summary.json":
+            run.summary = json.loads(part["content"][-1])
+    if content.get("complete"):
+        run.state = "finished" if content.get("exitcode") == 0 else "failed"
+
+
+def _viewer(server: WandbServer, variables: dict[str, Any]) -> Any:
+    teams = {"edges": [{"node": {"name": ENTITY}}]}
+    viewer = {"id": "VXNlcjox", "entity": ENTITY, "username": ENTITY, "name": ENTITY, "email": None, "admin": False}
+    return {"viewer": viewer | {"flags": "{}", "teams": teams}}
+
+
+def _known(server: WandbServer, variables: dict[str, Any]) -> Run | None:
+    name = variables.get("name") or variables.get("run")
+    return server.runs.get(f"{variables.get('entity') or ENTITY}/{variables.get('project')}/{name}")
+
+
+def _resume_status(server: WandbServer, variables: dict[str, Any]) -> Any:
+    run = _known(server, variables)
+    entity = {"id": "RW50", "name": variables.get("entity") or ENTITY}
+    model = {"id": "m", "name": variables.get("project"), "entity": entity, "bucket": run.bucket if run else None}
+    return {"model": model}
+
+
+def _upsert(server: WandbServer, variables: dict[str, Any]) -> Any:
+    if variables.get("name") is None and variables.get("id"):
+        _, _, name, project, entity = base64.b64decode(variables["id"]).decode().split(":")
+    else:
+        name, project, entity = variables["name"], variables["project"], variables.get("entity") or ENTITY
+    before = len(server.runs)
+    run = server.run(entity, project, name)
+    run.state = "running" if run.state != "finished" else run.state
+    if variables.get("config"):
+        run.config = {key: value["value"] for key, value in json.loads(variables["config"]).items()}
+    fields = {"groupName": "group", "jobType": "job_type", "displayName": "name", "notes": "notes", "tags": "tags"}
+    for theirs, ours in fields.items():
+        if variables.get(theirs) is not None:
+            setattr(run, ours, variables[theirs])
+    return {"upsertBucket": {"bucket": run.bucket, "inserted": len(server.runs) > before}}
+
+
+def _files(server: WandbServer, variables: dict[str, Any]) -> Any:
+    url = f"http://{variables['host']}/storage"
+    files = [{"name": name, "uploadUrl": f"{url}/{name}"} for name in variables["files"]]
+    return {"createRunFiles": {"runID": "r", "uploadHeaders": [], "files": files}}
+
+
+def _alert(server: WandbServer, variables: dict[str, Any]) -> Any:
+    server.run(variables["entityName"], variables["projectName"], variables["runName"]).alerts.append(variables)
+    return {"notifyScriptableRunAlert": {"success": True}}
+
+
+def _one_run(server: WandbServer, variables: dict[str, Any]) -> Any:
+    run = _known(server, variables)
+    return {"project": {"run": run.bucket if run else None}}
+
+
+_OPERATIONS = {
+    "Viewer": _viewer,
+    "GetDefaultEntity": lambda server, variables: {"viewer": {"id": "VXNlcjox", "entity": ENTITY}},
+    "ServerFeaturesQuery": lambda server, variables: {"serverInfo": {"features": []}},
+    "OrganizationCoreWeaveOrganizationID": lambda server, variables: {"entity": {"organization": None}},
+    "XXHashDigestsEnabled": lambda server, variables: {"entity": {"settings": {}}},
+    "RunResumeStatus": _resume_status,
+    "UpsertBucket": _upsert,
+    "CreateRunFiles": _files,
+    "MarkRunFilesUploaded": lambda server, variables: {"markRunFilesUploaded": {"success": True}},
+    "RunStoppedStatus": lambda server, variables: {"project": {"run": {"stopped": False}}},
+    "NotifyScriptableRunAlert": _alert,
+    "GetRun": _one_run,
+    "Run": _one_run,
+}
