@@ -128,7 +128,7 @@ def run(composed: DictConfig) -> None:
                 repetition=folder.repetitions(),
                 warn=screen.say,
             )
-            screen.say(f"wandb: {tracker.mode} ({reason})")
+            screen.say(f"wandb: {tracker.mode} ({reason}) {tracker.url}".rstrip())
             identity = {
                 "seed": config["seed"],
                 "epochs": config["epochs"],

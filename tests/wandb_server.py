@@ -57,7 +57,7 @@ class Run:
             "jobType": self.job_type,
             "tags": self.tags,
             "state": self.state,
-            "config": json.dumps(self.config),
+            "config": json.dumps({key: {"value": value} for key, value in self.config.items()}),
             "summaryMetrics": json.dumps(self.summary),
             "sweepName": None,
             "commit": None,

@@ -50,6 +50,11 @@ class Tracker:
         self._warn = warn
         self.mode = mode
 
+    @property
+    def url(self) -> str:
+        """Where the run can be seen; empty where it is not online."""
+        return str(self._run.url or "") if self._run and self.mode == "online" else ""
+
     def log(self, row: Row) -> None:
         """An epoch's row of metrics, once: what a resumed run has shown before is not shown again."""
         if self._run and int(row["epoch"] or 0) >= self._run.starting_step:

@@ -113,5 +113,6 @@ def test_of_many_that_want_it_one_gets_it(tmp_path: Path, guard: Path) -> None:
         process.stdin.flush()
     answers = [process.stdout.readline().strip() for process in processes if process.stdout]
     for process in processes:
-        process.communicate("\n")
+        with process:
+            process.communicate("\n")
     assert sorted(answers) == ["busy"] * 5 + ["mine"]

@@ -1,5 +1,15 @@
 """wandb's modes, and an offline run read back from its file."""
 
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +19,7 @@ from ablate.compose import compose, resolve
 from ablate.error import UserError
 from ablate.record import tracking
 from tests import wandb_file
+from tests.wandb_server import API_KEY, WandbServer
 
 KEY = "0123456789abcdef"
 
@@ -96,3 +107,185 @@ def test_a_single_run_has_no_group_and_another_attempt_another_id(tmp_path: Path
     _, second = run_offline(tmp_path)
     assert first.run.run_group == "" and first.run.run_id == f"{KEY}-1" and second.run.run_id == f"{KEY}-2"
     assert first.exit_code == 1 and first.summary["status"] == "diverged"
+
+
+# --- against a server on loopback, with the real command ---
+
+ONLINE = ["data=espeak_tiny", "data.context=2", "arch.width=32", "wandb.entity=the-team", "wandb.project=hw"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, corpus_cache: Path) -> Path:
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / "cache").symlink_to(corpus_cache)
+    return tmp_path
+
+
+@pytest.fixture
+def server() -> Iterator[WandbServer]:
+    with WandbServer() as serving:
+        yield serving
+
+
+@dataclass
+class Ended:
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+    seconds_after: float  # what was planted
+
+
+def command(
+    folder: Path,
+    environment: dict[str, str],
+    *overrides: str,
+    at: str | None = None,
+    plant: Callable[[int], None] | None = None,
+) -> Ended:
+    """Run the command; when it prints a line with `at`, call `plant` with its process number."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "ablate.run", *ONLINE, *overrides],
+        cwd=folder, env=environment | {"PYTHONUNBUFFERED": "1"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout and process.stderr
+        lines, planted = [], time.monotonic()
+        for line in process.stdout:
+            lines.append(line)
+            if at and at in line and plant:
+                plant(process.pid)
+                at, planted = None, time.monotonic()
+        stderr = process.stderr.read()
+        return Ended(process.wait(timeout=120), "".join(lines), stderr, time.monotonic() - planted)
+
+
+def record(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    (run,) = (folder / "outputs" / "runs").iterdir()
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return json.loads((run / "result.json").read_text()), rows
+
+
+def files_with(secret: str, folder: Path) -> list[Path]:
+    return [file for file in folder.rglob("*") if file.is_file() and secret.encode() in file.read_bytes()]
+
+
+def test_online_the_team_sees_one_whole_run(folder: Path, server: WandbServer, environment: dict[str, str]) -> None:
+    overrides = [
+        "arch.depth=3",
+        "epochs=3",
+        "study.name=shapes",
+        "wandb.tags=[mine]",
+        "wandb.notes=why",
+        "team.member=2",
+    ]
+    ended = command(folder, environment | server.environment, *overrides)
+    assert ended.code == 0, ended.stderr
+    result, rows = record(folder)
+    ((path, run),) = server.runs.items()
+    assert path == f"the-team/hw/{result['key']}" and server.unknown == []
+    assert (run.state, run.group, run.job_type, run.notes) == ("finished", "shapes", "train", "why")
+    assert run.name == "data=espeak_tiny data.context=2 arch.depth=3 arch.width=32 seed=0"
+    assert {"mine", "arch=cylinder", "data=espeak_tiny"} <= set(run.tags)
+    assert run.config["key"] == result["key"] and run.config["arch"]["depth"] == 3
+    assert [{name: row[name] for name in rows[0]} for row in run.history] == rows
+    assert run.summary["best/val/accuracy"] == result["metrics"]["val/accuracy"]
+    assert run.summary["best/epoch"] == result["metrics"]["best_epoch"] and run.summary["status"] == "finished"
+    assert f"wandb: online (an API key was found) {server.environment['WANDB_BASE_URL']}" in ended.stdout
+    assert API_KEY not in ended.stdout + ended.stderr and not files_with(API_KEY, folder)
+    again = command(folder, environment | server.environment, *overrides, "rerun=true")
+    assert again.code == 0 and f"{path}-2" in server.runs, "a repetition is a run of its own"
+    assert len(run.history) == 3
+
+
+def test_online_a_killed_run_goes_on_with_each_epoch_once(
+    folder: Path, server: WandbServer, environment: dict[str, str]
+) -> None:
+    killed = command(
+        folder, environment | server.environment, "epochs=30",
+        at="epoch 4/30", plant=lambda process: os.kill(process, signal.SIGKILL),
+    )  # fmt: skip
+    assert killed.code == -signal.SIGKILL
+    ended = command(folder, environment | server.environment, "epochs=30")
+    assert ended.code == 0 and "resumed after epoch" in ended.stdout
+    ((_, run),) = server.runs.items()
+    assert [row["epoch"] for row in run.history] == list(range(1, 31)) and run.state == "finished"
+
+
+def test_divergence_is_told_to_those_who_asked(folder: Path, server: WandbServer, environment: dict[str, str]) -> None:
+    diverging = ["optim=sgd", "optim.lr=1e30", "arch.norm=none", "arch.activation=relu", "wandb.alert=true"]
+    ended = command(folder, environment | server.environment, *diverging)
+    assert ended.code == 0
+    ((_, run),) = server.runs.items()
+    assert run.state == "failed" and run.summary["status"] == "diverged"
+    assert [alert["title"] for alert in run.alerts] == ["diverged"]
+
+
+@pytest.mark.parametrize("fault", [401, 403, 503, "gone"])
+def test_a_server_that_fails_from_the_start_costs_one_warning(
+    fault: int | str, folder: Path, server: WandbServer, environment: dict[str, str]
+) -> None:
+    if fault == "gone":
+        server.stop()
+    else:
+        server.fail = int(fault)
+    ended = command(folder, environment | server.environment, "epochs=1")
+    assert ended.code == 0, ended.stderr
+    assert ended.stdout.count("the server can't be used") == 1 and ended.stderr == ""
+    assert "wandb sync outputs/wandb/offline-run-" in ended.stdout
+    result, rows = record(folder)
+    (offline,) = (folder / "outputs" / "wandb").glob("offline-run-*")
+    assert [row["epoch"] for row in wandb_file.read(offline).history] == [row["epoch"] for row in rows] == [1]
+    assert result["status"] == "finished" and not files_with(API_KEY, folder)
+
+
+@pytest.mark.parametrize("fault", ["503 for good", "403", "gone"])
+def test_a_server_that_fails_while_training_costs_one_warning(
+    fault: str, folder: Path, server: WandbServer, environment: dict[str, str]
+) -> None:
+    def plant(process: int) -> None:
+        server.fail = {"503 for good": 503, "403": 403}.get(fault, 0)
+        if fault == "gone":
+            server.stop()
+
+    ended = command(folder, environment | server.environment, "epochs=20", at="epoch 2/20", plant=plant)
+    assert ended.code == 0, ended.stderr
+    assert ended.stderr == "" and ended.stdout.count("the server does not have all of this run") == 1
+    assert "wandb sync outputs/wandb/run-" in ended.stdout
+    assert ended.seconds_after < 60, "it hangs"
+    _, rows = record(folder)
+    assert [row["epoch"] for row in rows] == list(range(1, 21))
+
+
+def test_a_server_that_is_away_for_seconds_gets_everything(
+    folder: Path, server: WandbServer, environment: dict[str, str]
+) -> None:
+    def plant(process: int) -> None:
+        server.fail = 503
+        threading.Timer(4, setattr, (server, "fail", 0)).start()
+
+    ended = command(folder, environment | server.environment, "epochs=20", at="epoch 2/20", plant=plant)
+    assert ended.code == 0 and "does not have all" not in ended.stdout, ended.stdout
+    ((_, run),) = server.runs.items()
+    assert [row["epoch"] for row in run.history] == list(range(1, 21)) and run.state == "finished"
+
+
+def test_the_printed_command_syncs_a_resumed_offline_run_with_each_epoch_once(
+    folder: Path, server: WandbServer, environment: dict[str, str]
+) -> None:
+    killed = command(
+        folder, environment, "epochs=30", at="epoch 4/30", plant=lambda process: os.kill(process, signal.SIGKILL)
+    )
+    assert killed.code == -signal.SIGKILL
+    ended = command(folder, environment, "epochs=30")
+    (how_to_sync,) = re.findall(r"wandb sync \S+", ended.stdout)
+    wandb_script = Path(sys.executable).with_name("wandb")
+    done = subprocess.run(
+        [wandb_script, *how_to_sync.split()[1:]], cwd=folder, env=environment | server.environment,
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    result, _ = record(folder)
+    run = server.runs[f"the-team/hw/{result['key']}-2"]
+    assert [row["epoch"] for row in run.history] == list(range(1, 31)) and run.state == "finished"

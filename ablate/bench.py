@@ -1,0 +1,156 @@
+"""`python -m ablate.bench`: promises that take long to prove, measured with the real command on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RUN = [
+    "data=espeak_tiny", "data.context=5", "arch.width=128", "epochs=40", "regularization=dropout",
+    "augmentation=time_freq_mask", "wandb.mode=disabled",
+]  # fmt: skip
+"""Every stream of random numbers is in use, and an epoch takes some tenths of a second."""
+
+# A file's temporary sibling is there while it is written: the moment of the write itself.
+WRITES = ("checkpoint.pt", "best.pt", "metrics.jsonl", "utterances.csv", "result.json")
+MOMENTS = ("start", "epoch", "validation", *WRITES)
+
+
+@dataclass(frozen=True)
+class Kill:
+    """A `kill -9` that met a living run."""
+
+    moment: str
+    epochs: int  # whole ones in the record then
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m ablate.bench", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="WHAT")
+    command = commands.add_parser(
+        "kills", help="kill -9 a run again and again: it ends with the undisturbed run's bits"
+    )
+    command.add_argument("--kills", type=int, default=50, help="how often (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="draws the moments (default: %(default)s)")
+    command.set_defaults(run=lambda given: kills(given.kills, given.seed))
+    given = parser.parse_args()
+    sys.exit(given.run(given))
+
+
+def kills(count: int, seed: int) -> int:
+    """Kill runs at moments spread over all they do; 0 if each ended with the bits of an undisturbed one, else 1."""
+    draw = random.Random(seed)
+    moments = itertools.cycle(MOMENTS)
+    done: list[Kill] = []
+    with tempfile.TemporaryDirectory(prefix="ablate-bench-") as name:
+        undisturbed = Path(name, "undisturbed")
+        _start(undisturbed).wait()
+        expected = _bits(undisturbed)
+        (row,) = _rows(undisturbed)[-1:]
+        print(f"undisturbed: {row['epoch']} epochs, {len(expected)} files, {row['seconds']:.2f} s an epoch")
+        same = True
+        for number in itertools.count(1):
+            folder = Path(name, f"killed-{number}")
+            shutil.copytree(undisturbed / "outputs" / "cache", folder / "outputs" / "cache")
+            done += _kill_until_finished(folder, moments, draw, count - len(done), float(row["seconds"]))
+            same = same and _bits(folder) == expected
+            print(f"run {number}: {len(done)} kills so far, bits {'equal' if same else 'DIFFER'}", flush=True)
+            if len(done) >= count or not same:
+                break
+    for moment in MOMENTS:
+        epochs = [kill.epochs for kill in done if kill.moment == moment]
+        print(
+            f"{moment:15} {len(epochs):3} kills, of runs with {min(epochs, default=0)} to {max(epochs, default=0)} epochs"
+        )
+    ok = same and all(kill.epochs > 0 for kill in done)
+    print(f"{len(done)} kills: {'the same bits every time' if ok else 'FAILED'}")
+    return 0 if ok else 1
+
+
+def _kill_until_finished(
+    folder: Path, moments: Iterator[str], draw: random.Random, most: int, epoch_seconds: float
+) -> list[Kill]:
+    """Start the run, kill it at the next moment, start it again, until it has finished or met enough kills."""
+    done: list[Kill] = []
+    while not list(folder.glob("outputs/runs/*/result.json")):
+        process = _start(folder)
+        if len(done) < most and (kill := _kill_at(next(moments), folder, process, draw, epoch_seconds)):
+            done.append(kill)
+        process.wait()
+        if process.returncode not in (0, -signal.SIGKILL):
+            raise SystemExit(f"the run in {folder} ended with {process.returncode}; its log is in outputs/runs")
+    return done
+
+
+def _kill_at(
+    moment: str, folder: Path, process: subprocess.Popen[bytes], draw: random.Random, epoch_seconds: float
+) -> Kill | None:
+    """Kill the process group at this moment; none if the run had ended before."""
+    before = len(_rows(folder))
+    if moment == "start" and before:
+        delay = draw.uniform(0, 4)  # imports, data, checkpoint
+        _wait(lambda: False, process, delay)
+    else:
+        if not _wait(lambda: len(_rows(folder)) > before, process):  # an epoch more than it had
+            return None
+        if moment in WRITES:
+            pattern = f"outputs/runs/*/.{moment}.*.tmp"
+            if not _wait(lambda: any(folder.glob(pattern)), process):
+                return None
+        else:
+            share = draw.uniform(0.85, 1.0) if moment == "validation" else draw.uniform(0, 0.85)
+            _wait(lambda: False, process, share * epoch_seconds)
+    if process.poll() is not None:
+        return None
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return Kill(moment, len(_rows(folder))) if process.returncode == -signal.SIGKILL else None
+
+
+def _wait(condition: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 600) -> bool:
+    """Whether the condition came true while the process lived, within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        if condition():
+            return True
+    return False
+
+
+def _start(folder: Path) -> subprocess.Popen[bytes]:
+    folder.mkdir(parents=True, exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", "ablate.run", *RUN], cwd=folder, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+
+
+def _rows(folder: Path) -> Sequence[dict[str, Any]]:
+    files = list(folder.glob("outputs/runs/*/metrics.jsonl"))
+    return [json.loads(line) for line in files[0].read_text().splitlines()] if files else []
+
+
+def _bits(folder: Path) -> dict[str, object]:
+    """All that a run leaves and no clock has written."""
+    (run,) = folder.glob("outputs/runs/*")
+    timed = ("seconds", "frames_per_second")
+    rows = [{name: value for name, value in row.items() if name not in timed} for row in _rows(folder)]
+    result = {k: v for k, v in json.loads((run / "result.json").read_text()).items() if k not in timed}
+    files = {name: (run / name).read_bytes() for name in ("best.pt", "confusion.npy", "utterances.csv", "config.yaml")}
+    return {"rows": rows, "result": result, **files, "left": sorted(file.name for file in run.iterdir())}
+
+
+if __name__ == "__main__":
+    main()
