@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import netrc
 import os
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
 
 from ablate.error import UserError
 from ablate.record.store import Row
@@ -111,6 +115,23 @@ def start(
     for metrics in ("train/*", "val/*", "lr", "step", "frames_per_second", "seconds"):
         run.define_metric(metrics, step_metric="epoch")
     return Tracker(run, mode, alerts=config["wandb"]["alert"], warn=warn)
+
+
+class MultirunEnd(Callback):
+    """Hydra's word that a multirun has ended, passed on as an alert where `wandb.alert` asks for it."""
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Alert those who follow the project, from a run of its own that only says so."""
+        plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
+        mode, _reason = choose_mode(plain["wandb"]["mode"])
+        if not plain["wandb"]["alert"] or mode != "online":
+            return
+        tasks = ", ".join(plain["hydra"]["overrides"]["task"])
+        run, mode = _open(
+            plain, id=uuid.uuid4().hex[:16], mode=mode, warn=print, job_type="multirun", name=tasks, tags=[]
+        )
+        run.alert("multirun ended", tasks)
+        _close(run, True, mode)
 
 
 def _open(

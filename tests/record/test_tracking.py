@@ -222,6 +222,15 @@ def test_divergence_is_told_to_those_who_asked(folder: Path, server: WandbServer
     assert [alert["title"] for alert in run.alerts] == ["diverged"]
 
 
+def test_the_end_of_a_multirun_is_told_to_those_who_asked(
+    folder: Path, server: WandbServer, environment: dict[str, str]
+) -> None:
+    ended = command(folder, environment | server.environment, "epochs=1", "-m", "seed=0,1", "wandb.alert=true")
+    assert ended.code == 0, ended.stderr
+    kinds = {run.job_type: [alert["title"] for alert in run.alerts] for run in server.runs.values()}
+    assert kinds == {"train": [], "multirun": ["multirun ended"]} and len(server.runs) == 3
+
+
 @pytest.mark.parametrize("fault", [401, 403, 503, "gone"])
 def test_a_server_that_fails_from_the_start_costs_one_warning(
     fault: int | str, folder: Path, server: WandbServer, environment: dict[str, str]
