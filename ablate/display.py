@@ -9,7 +9,7 @@ from typing import Any, TextIO, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.text import Text
 
 Item = TypeVar("Item")
 
@@ -48,13 +48,10 @@ class Screen:
         return TrainingBar(progress, progress.add_task("training", total=num_steps, completed=done, state=""))
 
     def table(self, rows: Mapping[str, object]) -> None:
-        """Names and values, one a line."""
-        table = Table(box=None, show_header=False, pad_edge=False)
-        table.add_column(style="bold", no_wrap=True)
-        table.add_column(overflow="fold")
+        """Names and values, one a line, never wrapped: a path or a command is there to be copied."""
+        width = max(map(len, rows))
         for name, value in rows.items():
-            table.add_row(name, str(value))
-        self._console.print(table)
+            self._console.print(Text.assemble((name.ljust(width), "bold"), f"  {value}"))
 
     def _progress(self, *columns: TextColumn) -> Progress:
         return Progress(

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ablate.prepare import Training
 
 _INTERRUPTED = 130
+_WHERE_TO_LOOK = "the run's error.txt has the traceback, and HYDRA_FULL_ERROR=1 shows it"
 
 
 def main() -> None:
@@ -62,7 +63,7 @@ def command(arguments: Sequence[str]) -> int:
         error = raised.error if isinstance(raised, _OfSingleRun) else raised
         if asked_for_traceback:
             traceback.print_exception(error)
-        code, text = refusal(error, overrides) or (1, f"{type(error).__name__}: {error}")
+        code, text = refusal(error, overrides) or (1, f"{type(error).__name__}: {error}; {_WHERE_TO_LOOK}")
         print(f"ablate: {text}", file=sys.stderr)
         return code
 
