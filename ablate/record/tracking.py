@@ -107,7 +107,7 @@ def start(
     """
     if mode == "disabled":
         return Tracker(None, mode)
-    identity = f"{key}-{repetition + 1}" if repetition else key
+    identity = f"{key}-r{repetition}" if repetition else key
     run, mode = _open(
         config, id=identity, mode=mode, warn=warn, job_type="train", name=name, tags=tags, config={**config, "key": key}
     )

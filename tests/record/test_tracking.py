@@ -195,7 +195,7 @@ def test_online_the_team_sees_one_whole_run(folder: Path, server: WandbServer, e
     assert f"wandb: online (an API key was found) {server.environment['WANDB_BASE_URL']}" in ended.stdout
     assert API_KEY not in ended.stdout + ended.stderr and not files_with(API_KEY, folder)
     again = command(folder, environment | server.environment, *overrides, "rerun=true")
-    assert again.code == 0 and f"{path}-2" in server.runs, "a repetition is a run of its own"
+    assert again.code == 0 and f"{path}-r1" in server.runs, "a repetition is a run of its own"
     assert len(run.history) == 3
 
 
