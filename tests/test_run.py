@@ -215,25 +215,25 @@ def test_a_diverged_run_is_a_result(ablate: Command, tiny: list[str], tmp_path: 
 def test_ctrl_c_finishes_the_epoch_and_the_same_command_goes_on(
     tiny: list[str], tmp_path: Path, environment: dict[str, str], ablate: Command
 ) -> None:
-    overrides = [*[each for each in tiny if "epochs" not in each], "epochs=200"]
+    overrides = [*[each for each in tiny if "epochs" not in each], "epochs=60"]
     with subprocess.Popen(
         [sys.executable, "-m", "ablate.run", *overrides],
         cwd=tmp_path, env=environment | {"PYTHONUNBUFFERED": "1"}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
         assert process.stdout and process.stderr
-        while "epoch 2/200" not in process.stdout.readline():
+        while "epoch 2/60" not in process.stdout.readline():
             assert process.poll() is None
         os.kill(process.pid, signal.SIGINT)
         stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "stopping after this epoch" in stdout and "goes on from the last whole epoch" in stderr
     rows = (only_run(tmp_path) / "metrics.jsonl").read_text().splitlines()
-    assert 2 <= len(rows) < 200 and (only_run(tmp_path) / "checkpoint.pt").exists()
+    assert 2 <= len(rows) < 60 and (only_run(tmp_path) / "checkpoint.pt").exists()
     done = ablate(*overrides)
     assert done.returncode == 0 and f"resumed after epoch {len(rows)}" in done.stdout
     rows = (only_run(tmp_path) / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(row)["epoch"] for row in rows] == list(range(1, 201))
+    assert [json.loads(row)["epoch"] for row in rows] == list(range(1, 61))
 
 
 def test_help_explains_groups_aliases_and_examples(ablate: Command) -> None:
