@@ -43,9 +43,13 @@ class Owner:
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
 
+    def is_of_this_machine(self) -> bool:
+        """Whether its number can be looked up here."""
+        return (self.host, self.space) == (socket.gethostname(), _space())
+
     def is_gone(self) -> bool:
         """Whether it is known to have ended; of another machine's process nothing is known."""
-        if (self.host, self.space) != (socket.gethostname(), _space()):
+        if not self.is_of_this_machine():
             return False
         try:
             process = psutil.Process(self.pid)
@@ -124,7 +128,9 @@ def _read(file: Path) -> Owner | None:
 
 def busy(folder: Path, owner: Owner) -> str:
     """What is said to another process that wants to train the run."""
-    return f"{folder.name}: {owner} is training this run already; its record will be in {folder}"
+    text = f"{folder.name}: {owner} is training this run already; its record will be in {folder}"
+    elsewhere = f"; if that machine is gone, its lease ends within {LEASE_SECONDS} s"
+    return text if owner.is_of_this_machine() else text + elsewhere
 
 
 def _space() -> str:

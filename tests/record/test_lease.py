@@ -59,7 +59,7 @@ def test_an_owner_elsewhere_has_its_lease_and_no_longer(elsewhere: dict[str, Any
     owner = replace(Owner.this(), pid=2**22 + 1, **elsewhere)
     planted(tmp_path, owner, age_seconds=LEASE_SECONDS - 30)
     assert holder(tmp_path, guard) == owner
-    with pytest.raises(BusyError):
+    with pytest.raises(BusyError, match=f"its lease ends within {LEASE_SECONDS} s"):
         Lease(tmp_path, guard).__enter__()
     planted(tmp_path, owner, age_seconds=LEASE_SECONDS + 30)
     assert holder(tmp_path, guard) is None
