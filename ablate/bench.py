@@ -67,8 +67,11 @@ def kills(count: int, seed: int) -> int:
             folder = Path(name, f"killed-{number}")
             shutil.copytree(undisturbed / "outputs" / "cache", folder / "outputs" / "cache")
             done += _kill_until_finished(folder, moments, draw, count - len(done), float(row["seconds"]))
-            same = same and _bits(folder) == expected
-            print(f"run {number}: {len(done)} kills so far, bits {'equal' if same else 'DIFFER'}", flush=True)
+            found = _bits(folder)
+            different = [part for part in expected | found if expected.get(part) != found.get(part)]
+            same = not different
+            verdict = f"DIFFERENT in {', '.join(different)}" if different else "equal"
+            print(f"run {number}: {len(done)} kills so far, bits {verdict}", flush=True)
             if len(done) >= count or not same:
                 break
     for moment in MOMENTS:
@@ -143,11 +146,12 @@ def _rows(folder: Path) -> Sequence[dict[str, Any]]:
 
 
 def _bits(folder: Path) -> dict[str, object]:
-    """All that a run leaves and no clock has written."""
+    """All that a run leaves, but for what a clock has written and the state of a checkout that is worked in."""
     (run,) = folder.glob("outputs/runs/*")
     timed = ("seconds", "frames_per_second")
     rows = [{name: value for name, value in row.items() if name not in timed} for row in _rows(folder)]
-    result = {k: v for k, v in json.loads((run / "result.json").read_text()).items() if k not in timed}
+    record = json.loads((run / "result.json").read_text())
+    result = {name: value for name, value in record.items() if name not in (*timed, "git_commit")}
     files = {name: (run / name).read_bytes() for name in ("best.pt", "confusion.npy", "utterances.csv", "config.yaml")}
     return {"rows": rows, "result": result, **files, "left": sorted(file.name for file in run.iterdir())}
 
