@@ -18,7 +18,7 @@ from ablate.error import UserError
 ALIASES = {"optim": "optimizer"}
 
 _ALIASED = re.compile(rf"^(\+\+|\+|~)?({'|'.join(ALIASES)})(?=[@.=]|$)")
-_PROGRAM = re.compile(r"^\S*python\S*\s+-m\s+ablate(\.run)?(?=\s)")
+_PROGRAM = re.compile(r"^(\S*uv\s+run\s+)?(\S*python\S*\s+-m\s+ablate\.run|ablate)(?=\s)")
 
 
 def canonical(arguments: Sequence[str]) -> list[str]:
@@ -55,6 +55,8 @@ def complete(answer: Callable[[], None]) -> None:
     candidates = printed.getvalue().split()
     if alias := _ALIASED.match(typed):
         candidates = [candidate.replace(ALIASES[alias[2]], alias[2], 1) for candidate in candidates]
+    else:
+        candidates += [f"{short}=" for short in ALIASES if typed and f"{short}=".startswith(typed)]
     print(" ".join(candidates))
 
 
@@ -68,18 +70,22 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         if not argument.startswith("-"):
             overrides.append(argument)
             continue
-        flag, given, _ = argument.partition("=")
+        flag, given, value = argument.partition("=")
         if flag not in actions:
             raise UserError(f"{argument}: unknown flag; `--help` lists the keys, `--hydra-help` the flags")
         action = actions[flag]
-        flags.append(argument)
-        if action.nargs == 0 or given:
+        choices = list(action.choices or ())
+        flags.append(flag)
+        if action.nargs == 0:
             continue
-        if action.nargs == "?" and not (rest and rest[-1] in (action.choices or ())):
+        if action.nargs == "?" and not given and not (rest and rest[-1] in choices):
             flags.append(str(action.const))  # else the next override would be taken for the flag's value
-        elif rest:
-            value = rest.pop()
-            flags.append(canonical_override(value) if flag in ("-p", "--package") else value)
+            continue
+        value = value if given else rest.pop() if rest else ""
+        if not value or value.startswith("-") or (choices and value not in choices):
+            expected = f"one of {', '.join(choices)}" if choices else "a value"
+            raise UserError(f"{flag}: expected {expected} behind it, found {value or 'nothing'}")
+        flags.append(canonical_override(value) if flag in ("-p", "--package") else value)
     return flags, overrides
 
 

@@ -7,13 +7,13 @@ module in `ablate.recipe`. Nothing else may be called, and types and ranges are 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import difflib
 import functools
 import importlib
 import inspect
-import itertools
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ class _UserConf(SearchPathPlugin):
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         if own := user_conf_dir():
+            if (own / "config.yaml").exists():
+                raise UserError(f"{own / 'config.yaml'}: it would replace ablate's own; put options into conf/<group>/")
             search_path.prepend(provider="user", path=f"file://{own}", anchor="main")
 
 
@@ -111,7 +113,10 @@ def resolve(composed: DictConfig) -> Config:
 
 
 def check_settings(config: Config, overrides: Iterable[str] = ()) -> None:
-    """Refuse a wrong run-level key and a group that is no node; nothing heavy is imported for it."""
+    """Refuse a wrong run-level key and a group that is no node, and give the others the types they are meant to have.
+
+    Nothing heavy is imported for it.
+    """
     for group in GROUPS:
         if group not in config:
             raise UserError(f"{group}: missing; give {group}=... one of {', '.join(options(group))}")
@@ -122,20 +127,26 @@ def check_settings(config: Config, overrides: Iterable[str] = ()) -> None:
         if {first, second} <= given:
             raise UserError(f"{first} and {second} are both given, and each decides the same; give one")
     settings = {key: value for key, value in config.items() if key not in GROUPS}
-    _refuse(_problems("", settings, typing.get_type_hints(Settings, include_extras=True)))
+    config |= _validated("", settings, typing.get_type_hints(Settings, include_extras=True))
 
 
 def check(config: Config, group: str) -> None:
-    """Refuse a node that is not exactly a call of a public callable of its group's module."""
+    """Refuse a node that is no call of a public callable of its group's module; give its values their types."""
     node = config[group]
     parameters = _parameters(_target(group, node.get("_target_")))
     arguments = {key: value for key, value in node.items() if key != "_target_"}
-    _refuse(_problems(f"{group}.", arguments, parameters))
+    config[group] = {"_target_": node["_target_"], **_validated(f"{group}.", arguments, parameters)}
 
 
 def instantiate(config: Config, group: str, *runtime: Any) -> Any:
     """Call the target of a group's node with the run-time objects; a `ValueError` of it is the user's mistake."""
     check(config, group)
+    node = config[group]
+    try:
+        arguments = {key: value for key, value in node.items() if key != "_target_"}
+        inspect.signature(_target(group, node["_target_"])).bind(*runtime, **arguments)
+    except TypeError as error:
+        raise UserError(f"{group}._target_={node['_target_']}: not an option of {group} ({error})") from error
     try:
         return hydra.utils.instantiate(config[group], *runtime, _convert_="all", _recursive_=False)
     except InstantiationException as error:
@@ -150,7 +161,7 @@ def nearest(word: str, words: Iterable[str]) -> str:
     >>> nearest("lrr", ["lr", "betas"])
     'did you mean lr?'
     """
-    known = sorted(words)
+    known = sorted(set(words) - {"_target_"})
     close = difflib.get_close_matches(word, known, n=1)
     if len(known) == 1:
         return f"did you mean {known[0]}?"
@@ -172,7 +183,8 @@ def _target(group: str, name: object) -> Callable[..., Any]:
             target = getattr(importlib.import_module(module_name), attribute, None)
         except ModuleNotFoundError:
             target = None
-        if callable(target) and getattr(target, "__module__", None) == module_name:
+        is_option = inspect.isfunction(target) or dataclasses.is_dataclass(target)
+        if is_option and getattr(target, "__module__", None) == module_name:
             return typing.cast(Callable[..., Any], target)
     raise UserError(f"{group}._target_: expected a public callable of {home}, found {name!r}")
 
@@ -190,29 +202,37 @@ def _parameters(target: Callable[..., Any]) -> dict[str, Any]:
     return keywords
 
 
-def _problems(prefix: str, values: Mapping[str, Any], hints: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with values that should be exactly those of `hints`; `prefix` leads to their keys."""
-    for name in values.keys() - hints.keys():
-        yield f"{prefix}{name}: unknown key; {nearest(str(name), hints)}"
-    for name in hints.keys() - values.keys():
-        yield f"{prefix}{name}: missing; give {prefix}{name}=..."
-    for name in sorted(hints.keys() & values.keys()):
+def _validated(prefix: str, values: Mapping[str, Any], hints: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, each in the type of its hint: `2.0` is an integer where one is meant, so that it is one thereafter.
+
+    `prefix` leads to their keys in the config. Raises `UserError` that names what is wrong.
+    """
+    problems: list[str] = []
+    valid = _valid(prefix, values, hints, problems)
+    if problems:
+        raise UserError("\n".join(problems[:_MOST_PROBLEMS]))
+    return valid
+
+
+def _valid(prefix: str, values: Mapping[str, Any], hints: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+    problems += [f"{prefix}{name}: unknown key; {nearest(str(name), hints)}" for name in values if name not in hints]
+    problems += [f"{prefix}{name}: missing; give {prefix}{name}=..." for name in hints if name not in values]
+    valid: dict[str, Any] = {}
+    for name in (name for name in values if name in hints):
         value, hint = values[name], hints[name]
-        if typing.is_typeddict(hint):
-            if isinstance(value, dict):
-                yield from _problems(f"{prefix}{name}.", value, typing.get_type_hints(hint, include_extras=True))
-            else:
-                yield f"{prefix}{name}: expected the keys {', '.join(hint.__annotations__)}, found {value!r}"
-            continue
-        try:
-            TypeAdapter(hint, config=_STRICT).validate_python(value)
-        except ValidationError as error:
-            for each in error.errors():
-                path = "".join(f"[{position}]" for position in each["loc"])
-                expected = each["msg"].replace("Input should be", "expected")
-                yield f"{prefix}{name}{path}: {expected}, found {each['input']!r}"
+        if typing.is_typeddict(hint) and isinstance(value, dict):
+            below = typing.get_type_hints(hint, include_extras=True)
+            valid[name] = _valid(f"{prefix}{name}.", value, below, problems)
+        elif typing.is_typeddict(hint):
+            problems.append(f"{prefix}{name}: expected the keys {', '.join(hint.__annotations__)}, found {value!r}")
+        else:
+            try:
+                valid[name] = TypeAdapter(hint, config=_STRICT).validate_python(value)
+            except ValidationError as error:
+                problems += [_problem(f"{prefix}{name}", dict(each)) for each in error.errors()]
+    return valid
 
 
-def _refuse(problems: Iterator[str]) -> None:
-    if shown := list(itertools.islice(problems, _MOST_PROBLEMS)):
-        raise UserError("\n".join(shown))
+def _problem(key: str, error: Mapping[str, Any]) -> str:
+    path = "".join(f"[{position}]" for position in error["loc"])
+    return f"{key}{path}: {error['msg'].replace('Input should be', 'expected')}, found {error['input']!r}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,17 +18,29 @@ Item = TypeVar("Item")
 _PLAIN_WIDTH = 200  # a log has no edge to wrap at
 
 
+def mute() -> None:
+    """Let standard output lead nowhere from now on: its reader is gone, or its disk is full."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        mute()  # rich would end the process, and with it the run
+
+
 class Screen:
     """Standard output, and the run's log once it is there. Bars are shown on a terminal only."""
 
     def __init__(self) -> None:
-        self._console = Console(soft_wrap=True, highlight=False, markup=False)
+        self._console = _Console(soft_wrap=True, highlight=False, markup=False)
         self._console.width = self._console.width if self._console.is_terminal else _PLAIN_WIDTH
         self.log: TextIO | None = None
 
     def say(self, text: str) -> None:
         """A line, in the log with the time."""
-        self._console.print(text)
+        self._print(text)
         if self.log:
             self.log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
@@ -51,7 +65,13 @@ class Screen:
         """Names and values, one a line, never wrapped: a path or a command is there to be copied."""
         width = max(map(len, rows))
         for name, value in rows.items():
-            self._console.print(Text.assemble((name.ljust(width), "bold"), f"  {value}"))
+            self._print(Text.assemble((name.ljust(width), "bold"), f"  {value}"))
+
+    def _print(self, text: str | Text) -> None:
+        try:
+            self._console.print(text)
+        except OSError:
+            mute()
 
     def _progress(self, *columns: TextColumn) -> Progress:
         return Progress(

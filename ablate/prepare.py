@@ -138,6 +138,8 @@ def _model(config: Config, num_inputs: int) -> nn.Sequential:
     model: nn.Sequential = instantiate(config, "arch", num_inputs, len(PHONEMES))
     if config["max_params"] is not None and (size := arch.num_params(model)) > config["max_params"]:
         raise UserError(f"max_params={config['max_params']}: the model has {size} parameters; choose a smaller arch")
+    if config["batch_size"] == 1 and any(isinstance(module, nn.BatchNorm1d) for module in model):
+        raise UserError("batch_size=1: a batch norm needs at least 2 frames a batch; or take arch.norm=layer or none")
     generator = torch.Generator().manual_seed(stream_seed(config, "initialization"))
     instantiate(config, "initialization", model, generator, config["arch"]["activation"])
     return model

@@ -6,12 +6,13 @@ import errno
 import re
 from collections.abc import Sequence
 
+import yaml
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
 from ablate.command_line import ALIASES
-from ablate.compose import GROUPS, Config, compose, nearest, resolve
+from ablate.compose import GROUPS, Config, compose, nearest, options, resolve, user_conf_dir
 from ablate.error import BusyError, UserError
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -31,6 +32,10 @@ def refusal(error: Exception, overrides: Sequence[str]) -> tuple[int, str] | Non
         return 2, f"{error.override}: can't be read as key=value: {_line(error.message)}"
     if isinstance(error, ConfigCompositionException) and (key := re.match("Could not override '(.+?)'", str(error))):
         return 2, _unknown_key(key[1], overrides)
+    if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
+        return 2, f"{_line(str(error))}; give a group the name of one of its options"
+    if isinstance(error, UnicodeDecodeError | RecursionError) or "Invalid loaded object type" in str(error):
+        return 2, f"{_broken_file()}: not a config that can be read (UTF-8, keys and values, no defaults in a circle)"
     if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
         return 2, f"{mark.name}, line {mark.line + 1}: not YAML: {error.problem}"
     if isinstance(error, YAMLError):
@@ -52,11 +57,27 @@ def _unknown_key(key: str, overrides: Sequence[str]) -> str:
     except (HydraException, UserError):
         return f"{key}: unknown key"
     parent, _, name = key.rpartition(".")
+    others = options(parent) if parent in GROUPS else []
+    if having := [option for option in others if name in compose([f"{parent}={option}"])[parent]]:
+        return f"{key}: only some options of {parent} have it: {', '.join(having)}; choose one with {parent}=..."
     beside = [known for known in keys if known.rpartition(".")[0] == parent]
     elsewhere = [known for known in keys if known.rpartition(".")[2] == name]
     if not parent:
         beside = [*beside, *ALIASES]
     return f"{key}: unknown key; {nearest(key, elsewhere[:1] or beside or keys)}"
+
+
+def _broken_file() -> str:
+    """The user's own config file that is no mapping, as far as that can be told."""
+    own = user_conf_dir()
+    for file in sorted(own.rglob("*.yaml")) if own else []:
+        try:
+            if isinstance(yaml.safe_load(file.read_text(encoding="utf-8")), dict):
+                continue
+        except (UnicodeDecodeError, yaml.YAMLError):
+            pass
+        return str(file)
+    return str(own or "conf")
 
 
 def _mandatory(overrides: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -19,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ablate import command_line, compose
 from ablate.compose import GROUPS
-from ablate.display import Screen, summary
+from ablate.display import Screen, mute, summary
 from ablate.error import BusyError, UserError
 from ablate.interruption import Interruption, as_keyboard_interrupt
 from ablate.record import store, tracking
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from ablate.prepare import Training
 
 _INTERRUPTED = 130
+# Read by the libraries of threads when torch is loaded; `threads` decides alone, since bits depend on it.
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OMP_DYNAMIC", "OMP_THREAD_LIMIT", "MKL_NUM_THREADS", "MKL_DYNAMIC")
 _WHERE_TO_LOOK = "the run's error.txt has the traceback, and HYDRA_FULL_ERROR=1 shows it"
 
 
@@ -46,15 +49,20 @@ def command(arguments: Sequence[str]) -> int:
     asked_for_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, where it would print and exit with 1
     signal.signal(signal.SIGTERM, as_keyboard_interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # what a terminal can't show is no reason to lose a run
     overrides: list[str] = []
     try:
         overrides = command_line.canonical(arguments)
         sys.argv = [sys.argv[0], *overrides]
         decorated = hydra.main(config_path=str(compose.conf_dir()), config_name="config", version_base="1.3")(task)
-        if {"-sc", "--shell-completion"} & set(overrides):
+        if {"-sc", "--shell-completion"} & set(overrides) and any(each.startswith("query=") for each in overrides):
             command_line.complete(decorated)
         else:
             decorated()
+        return 0
+    except BrokenPipeError:  # the reader of our output has enough
+        mute()
         return 0
     except KeyboardInterrupt:
         print("ablate: interrupted; the same command goes on from the last whole epoch", file=sys.stderr)
@@ -77,6 +85,9 @@ class _OfSingleRun(BaseException):
 
 def task(composed: DictConfig) -> None:
     """What Hydra calls for a run."""
+    if "torch" not in sys.modules:
+        for name in _THREAD_VARIABLES:
+            os.environ.pop(name, None)
     try:
         run(composed)
     except Exception as error:
@@ -88,6 +99,10 @@ def task(composed: DictConfig) -> None:
 def run(composed: DictConfig) -> None:
     """One run: its record shown if it is finished, else trained and recorded. Torch is imported only to train."""
     config = compose.resolve(composed)
+    choices = dict(HydraConfig.get().runtime.choices)
+    if several := [group for group in GROUPS if group in config and not isinstance(choices.get(group), str)]:
+        raise UserError(f"{several[0]}: expected one option; --multirun {several[0]}=A,B runs several")
+    choices = {group: choices[group] for group in GROUPS if group in config}
     overrides = [override.lstrip("+") for override in HydraConfig.get().overrides.task]
     compose.check_settings(config, overrides)
     corpus = compose.instantiate(config, "data")
@@ -98,19 +113,17 @@ def run(composed: DictConfig) -> None:
     folder = RunFolder(config["output_dir"], key(config, fingerprint))
 
     screen = Screen()
+    if own := compose.user_conf_dir():
+        screen.say(f"options of {own} are used before ablate's own")
     if (result := folder.result()) and not config["rerun"]:
         _show(result, folder, screen)
         return
     mode, reason = tracking.choose_mode(config["wandb"]["mode"])
     store.check_writable(config["output_dir"])
     folder.check_free()  # before data are loaded for nothing
-    if own := compose.user_conf_dir():
-        screen.say(f"options of {own} are used before ablate's own")
-
     from ablate.prepare import prepare
 
     training = prepare(config, corpus, screen)
-    choices = {group: str(HydraConfig.get().runtime.choices[group]) for group in GROUPS}
     with folder.lease() as lease:
         if (result := folder.result()) and not config["rerun"]:  # another process has ended it meanwhile
             _show(result, folder, screen)

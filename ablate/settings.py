@@ -2,7 +2,8 @@
 
 from typing import Annotated, Literal, TypedDict
 
-from annotated_types import Le
+from annotated_types import Le, Len
+from pydantic import StringConstraints
 
 from ablate.quantity import Count, NonNegativeInteger
 
@@ -10,13 +11,16 @@ Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
 
+ProjectName = Annotated[str, StringConstraints(pattern=r"^[^/\\#?%:]+$", max_length=128)]  # as wandb takes them
+
+
 class Wandb(TypedDict):
     """Where the run is shown; never what it is."""
 
     mode: Literal["auto", "online", "offline", "disabled"]
-    entity: str | None
-    project: str
-    tags: list[str]
+    entity: ProjectName | None
+    project: ProjectName
+    tags: list[Annotated[str, Len(1, 64)]]
     notes: str | None
     alert: bool
 
@@ -37,13 +41,13 @@ class Settings(TypedDict):
     """All that stands in `conf/config.yaml` beside the config groups."""
 
     seed: NonNegativeInteger
-    epochs: Count
-    batch_size: Count
+    epochs: Annotated[Count, Le(1_000_000)]
+    batch_size: Annotated[Count, Le(1_000_000_000)]
     precision: Precision
     device: DeviceName
     threads: Annotated[Count, Le(1024)] | None
     max_params: Count | None
-    output_dir: str
+    output_dir: Annotated[str, Len(1)]
     rerun: bool
     wandb: Wandb
     team: Team

@@ -18,7 +18,7 @@ from ablate.error import UserError
         (["optim=sgd", "--cfg", "job", "-p", "optim"], ["--cfg", "job", "-p", "optimizer", "optimizer=sgd"]),
         (["--info", "arch=pyramid"], ["--info", "all", "arch=pyramid"]),
         (["arch=pyramid", "--info", "defaults"], ["--info", "defaults", "arch=pyramid"]),
-        (["--cfg=job", "seed=1"], ["--cfg=job", "seed=1"]),
+        (["--cfg=job", "seed=1"], ["--cfg", "job", "seed=1"]),
         (["optim.lr=1e-3", "optimizer.lr=0.001"], ["optimizer.lr=1e-3"]),
         (["+optim.x=1", "++optim.y=2", "~optim.z"], ["+optimizer.x=1", "++optimizer.y=2", "~optimizer.z"]),
         (["optimal=1", "wandb.notes=optim=sgd"], ["optimal=1", "wandb.notes=optim=sgd"]),
@@ -43,6 +43,20 @@ def test_an_unknown_flag_is_refused() -> None:
         canonical(["--mutlirun", "seed=1,2"])
 
 
+@pytest.mark.parametrize(
+    "line", [["seed=1", "-p"], ["--package", "--cfg", "job"], ["--cfg"], ["--cfg", "everything"], ["-cd"]]
+)
+def test_a_flag_without_its_value_takes_no_override_for_it(line: list[str]) -> None:
+    with pytest.raises(UserError, match=r"expected .* behind it, found"):
+        canonical(line)
+
+
+def test_completion_can_be_installed_in_bash(environment: dict[str, str], tmp_path: Path) -> None:
+    script = f'PATH="{Path(sys.executable).parent}:$PATH"; eval "$(ablate -sc install=bash)"; complete -p ablate'
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0 and "hydra_bash_completion" in done.stdout, done.stderr
+
+
 def test_an_alias_of_a_group_with_a_package() -> None:
     assert canonical_override("optim@other=sgd") == "optimizer@other=sgd"
 
@@ -56,6 +70,9 @@ def test_an_alias_of_a_group_with_a_package() -> None:
         ("ablate optim=sgd arch=inv", {"arch=inverse_pyramid"}),
         ("python -m ablate.run optim=sg", {"optim=sgd"}),
         ("ablate normal", {"normalization=", "normalization."}),
+        ("ablate opt", {"optimizer=", "optimizer.", "optim="}),
+        ("uv run ablate optim=s", {"optim=sgd"}),
+        ("uv run python -m ablate.run optim=s", {"optim=sgd"}),
     ],
 )
 def test_completion(line: str, expected: set[str], environment: dict[str, str], tmp_path: Path) -> None:

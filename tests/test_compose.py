@@ -45,6 +45,13 @@ def refused(*overrides: str) -> str:
         (["data.fraction=0"], "data.fraction: expected greater than 0, found 0"),
         (["data=hw1p2"], "data.root: missing"),
         (["optimizer.lr=${nowhere}"], "optimizer.lr: Interpolation key 'nowhere' not found"),
+        (["wandb.project='a/b c'"], "wandb.project: String should match pattern"),
+        (["wandb.tags=['']"], "wandb.tags[0]: String should have at least 1 character"),
+        (["output_dir="], "output_dir: "),
+        (["threads=100000"], "threads: expected less than or equal to 1024"),
+        (["arch.depth=100000"], "arch.depth: expected less than or equal to 1000"),
+        (["data.accents=[gmw/xx]"], "data.accents[0]: expected 'gmw/en-US'"),
+        (["data.rate=[1,1e9]"], "data.rate[0]: expected greater than or equal to 80"),
         (["precision=fp8"], "precision: expected 'fp32', 'tf32', 'bf16' or 'fp16', found 'fp8'"),
         (["team.member=0"], "team.member: expected greater than or equal to 1, found 0"),
         (["seed=-1"], "seed: expected greater than or equal to 0, found -1"),
@@ -69,6 +76,7 @@ def test_a_mistake_is_refused_by_name(overrides: list[str], said: str) -> None:
         "[1]",
         "''",
         "ablate.recipe.optimizer..sgd",
+        "ablate.recipe.optimizer.Betas",
     ],
 )
 def test_only_the_groups_own_callables_can_be_called(target: str) -> None:
@@ -86,6 +94,25 @@ def test_a_nested_target_is_never_called(tmp_path: Path) -> None:
 def test_whole_floats_are_integers_where_integers_are_meant() -> None:
     model = instantiate(resolve(compose(["arch.num_params=1e5"])), "arch", 28, 40)
     assert sum(parameter.numel() for parameter in model.parameters()) == pytest.approx(1e5, rel=0.005)
+
+
+def test_a_number_has_the_type_that_is_meant_however_it_is_spelled() -> None:
+    overrides = [
+        "seed=1.0",
+        "epochs=2e0",
+        "arch.depth=3.0",
+        "data.context=5e0",
+        "data.utterances.train=2e1",
+        "data.channel=1",
+    ]
+    config = resolve(compose([*overrides, "data.rate=[140,230]", "optimizer.lr=1"]))
+    check_settings(config)
+    for group in GROUPS:
+        check(config, group)
+    data = config["data"]
+    whole = [config["seed"], config["epochs"], config["arch"]["depth"], data["context"], data["utterances"]["train"]]
+    assert whole == [1, 2, 3, 5, 20] and all(type(value) is int for value in whole)
+    assert all(type(value) is float for value in [data["channel"], *data["rate"], config["optimizer"]["lr"]])
 
 
 def test_differences_name_what_is_not_default() -> None:

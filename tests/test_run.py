@@ -85,7 +85,10 @@ def test_rerun_trains_again_to_the_same_bits_and_keeps_the_earlier_record(
 
 def test_bits_do_not_depend_on_the_launchers_thread_variables(ablate: Command, tiny: list[str], tmp_path: Path) -> None:
     runs = []
-    for name, variables in (("a", {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}), ("b", {"OMP_NUM_THREADS": "7"})):
+    for name, variables in (
+        ("a", {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}),
+        ("b", {"OMP_NUM_THREADS": "7", "OMP_THREAD_LIMIT": "1", "OMP_DYNAMIC": "true"}),
+    ):
         folder = tmp_path / name
         shutil.copytree(tmp_path / "outputs", folder / "outputs", symlinks=True)
         assert ablate(*tiny, cwd=folder, env=variables).returncode == 0
@@ -148,6 +151,12 @@ def test_an_offline_run_can_be_read_back_from_wandbs_file(ablate: Command, tiny:
         (["-m", "optim=sgd,foo"], "optimizer=foo: no such option"),
         (["scheduler.warmup=1"], "scheduler.warmup=1 leaves 0 of"),
         (["device=mps"], "device=mps: not on this machine"),
+        (["batch_size=1"], "batch_size=1: a batch norm needs at least 2"),
+        (["batch_size=999999"], "leaves 1 of the run's 1 steps"),
+        (["optimizer=null"], "give a group the name of one of its options"),
+        (["arch=[pyramid,diamond]"], "arch: expected one option"),
+        (["data.root=/x"], "data.root: only some options of data have it: hw1p2"),
+        (["--cfg"], "--cfg: expected one of job, hydra, all behind it, found nothing"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_no_run(
@@ -173,16 +182,36 @@ def test_a_traceback_is_shown_if_asked_for(ablate: Command) -> None:
         ("- a list", "mine"),
         ("_target_: os.system\ncommand: touch hacked\n", "expected a public callable of ablate.recipe.optimizer"),
         ("", "optimizer"),
+        ("3", "conf/optimizer/mine.yaml"),
+        ("\xff\xfe", "conf/optimizer/mine.yaml"),
+        ("defaults: [mine]", "conf/optimizer"),
+        ("_target_: ablate.recipe.optimizer.nn.Linear", "expected a public callable"),
     ],
 )
 def test_a_broken_yaml_of_the_users_own(text: str, said: str, ablate: Command, tiny: list[str], tmp_path: Path) -> None:
     own = tmp_path / "conf" / "optimizer"
     own.mkdir(parents=True)
-    (own / "mine.yaml").write_text(text)
+    (own / "mine.yaml").write_bytes(text.encode("latin-1"))
     done = ablate(*tiny, "optimizer=mine")
     assert done.returncode == 2 and said in done.stderr, done.stderr
     assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) <= 6
     assert not (tmp_path / "hacked").exists() and not (tmp_path / "outputs" / "runs").exists()
+
+
+def test_a_config_of_the_users_own_cannot_replace_ours(ablate: Command, tiny: list[str], tmp_path: Path) -> None:
+    (tmp_path / "conf" / "arch").mkdir(parents=True)
+    (tmp_path / "conf" / "config.yaml").write_text("seed: 5\n")
+    done = ablate(*tiny)
+    assert done.returncode == 2 and "conf/config.yaml: it would replace ablate's own" in done.stderr
+
+
+def test_a_reader_that_has_enough_costs_nothing(tiny: list[str], tmp_path: Path, environment: dict[str, str]) -> None:
+    command = f"{sys.executable} -m ablate.run {' '.join(tiny)}"
+    for line in (f"{command} | true; exit ${{PIPESTATUS[0]}}", f"{command} seed=1 >/dev/full"):
+        done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0 and done.stderr == "", done.stderr
+    runs = list((tmp_path / "outputs" / "runs").iterdir())
+    assert len(runs) == 2 and all(result_of(run)["status"] == "finished" for run in runs)
 
 
 def test_a_full_disk_is_said_and_loses_nothing(ablate: Command, tiny: list[str], tmp_path: Path) -> None:

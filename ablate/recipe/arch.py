@@ -5,8 +5,9 @@ Width comes from `width`, that of the widest layer, or from `num_params`, the nu
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Literal, TypedDict, Unpack
+from typing import Annotated, Literal, TypedDict, Unpack
 
+from annotated_types import Le
 from torch import nn
 
 from ablate.quantity import Count, NonNegativeInteger, PositiveFraction, ProperFraction
@@ -31,9 +32,9 @@ _NORMS: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm1d, "layer
 class Layers(TypedDict):
     """What all shapes have in common."""
 
-    depth: NonNegativeInteger
-    width: Count
-    num_params: Count | None
+    depth: Annotated[NonNegativeInteger, Le(1000)]
+    width: Annotated[Count, Le(1_000_000)]
+    num_params: Annotated[Count, Le(100_000_000_000)] | None
     activation: Activation
     norm: Norm
     norm_position: NormPosition

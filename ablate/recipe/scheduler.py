@@ -40,7 +40,7 @@ def _warmup_steps(num_steps: int, warmup: float, *, least_rest: int) -> int:
     steps = round(warmup * num_steps)
     if num_steps - steps < least_rest:
         raise ValueError(
-            f"scheduler.warmup={warmup} leaves {num_steps - steps} of {num_steps} steps, and the schedule needs "
-            f"{least_rest} to decay in; shorten it, or train longer"
+            f"scheduler.warmup={warmup} leaves {num_steps - steps} of the run's {num_steps} steps, and the schedule "
+            f"needs {least_rest} to decay in; a shorter warmup, a smaller batch_size or more epochs give them"
         )
     return steps

@@ -86,7 +86,7 @@ class Tracker:
         try:
             return act(self._run)
         except Exception as error:  # whatever a service that died, a full disk or a server makes of it
-            self._warn(f"wandb: {type(error).__name__}: {str(error).strip()[:200]}; the run goes on without it")
+            self._warn(f"wandb: {_line(error)}; the run goes on without it")
             self._run = None
             return None
 
@@ -108,12 +108,17 @@ def start(
     if mode == "disabled":
         return Tracker(None, mode)
     identity = f"{key}-r{repetition}" if repetition else key
-    run, mode = _open(
-        config, id=identity, mode=mode, warn=warn, job_type="train", name=name, tags=tags, config={**config, "key": key}
-    )
-    run.define_metric("epoch")
-    for metrics in ("train/*", "val/*", "lr", "step", "frames_per_second", "seconds"):
-        run.define_metric(metrics, step_metric="epoch")
+    content = {**config, "key": key}
+    try:
+        run, mode = _open(
+            config, id=identity, mode=mode, warn=warn, job_type="train", name=name, tags=tags, config=content
+        )
+        run.define_metric("epoch")
+        for metrics in ("train/*", "val/*", "lr", "step", "frames_per_second", "seconds"):
+            run.define_metric(metrics, step_metric="epoch")
+    except Exception as error:  # whatever a full disk or a missing service makes of it
+        warn(f"wandb: {_line(error)}; the run goes on without it")
+        return Tracker(None, "disabled")
     return Tracker(run, mode, alerts=config["wandb"]["alert"], warn=warn)
 
 
@@ -177,8 +182,7 @@ def _open(
     except wandb.errors.Error as error:
         if mode == "offline":
             raise
-        reason = str(error).strip().splitlines()[0]
-        warn(f"wandb: the server can't be used ({reason}); this run is kept offline, and can be synced later")
+        warn(f"wandb: the server can't be used ({_line(error)}); this run is kept offline, and can be synced later")
         return init("offline"), "offline"
 
 
@@ -200,6 +204,10 @@ def _has_ended(run: Any) -> bool:
         return bool(wandb.Api(timeout=_TIMEOUT_SECONDS).run(run.path).state != "running")
     except Exception:  # whatever a failing server makes of it
         return False
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _has_api_key() -> bool:

@@ -80,6 +80,11 @@ def test_the_fingerprint_is_that_of_the_recipe_and_makes_nothing(tmp_path: Path)
     assert len({plain, *(corpus(other).fingerprint(tmp_path) for other in others)}) == 1 + len(others)
 
 
+@pytest.mark.parametrize(("one", "other"), [("channel=1", "channel=1.0"), ("rate=[140,230]", "rate=[140.0,2.3e2]")])
+def test_the_spelling_of_a_number_is_not_part_of_the_recipe(one: str, other: str, tmp_path: Path) -> None:
+    assert corpus(f"data.{one}").fingerprint(tmp_path) == corpus(f"data.{other}").fingerprint(tmp_path)
+
+
 def test_speakers_and_voices_are_in_one_split_only() -> None:
     splits: tuple[Any, ...] = ("train", "val", "test")
     voices = [{each.speaker.variant for each in corpus("data=espeak")._utterances(split)} for split in splits]

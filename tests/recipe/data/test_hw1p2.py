@@ -1,5 +1,6 @@
 """The course's layout: what differs between terms is found out, and what is wrong is named by file."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,27 @@ def test_a_fault_is_named_by_file_or_its_utterance_dropped(kind: str, root: Path
     table = corpus(root, "data.on_bad_utterance=drop").load("train", seed=0, cache=tmp_path, track=silent)
     assert table.names == ("1-a", "2-c") and table.dropped == ("1-b",)
     assert len(table.labels) == 9
+
+
+def test_the_odd_one_out_is_blamed_even_if_it_is_the_first(root: Path, tmp_path: Path) -> None:
+    first = root / "train-clean-100/mfcc/1-a.npy"
+    np.save(first, np.load(first)[:, :-1])
+    with pytest.raises(ValueError, match=r"1-a: 3 coefficients, where the training split has 4"):
+        corpus(root).load("train", seed=0, cache=tmp_path, track=silent)
+
+
+def test_what_is_no_file_is_no_utterance(root: Path, tmp_path: Path) -> None:
+    (root / "train-clean-100/mfcc/folder.npy").mkdir()
+    (root / "train-clean-100/mfcc/link.npy").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(root / "train-clean-100/mfcc/pipe.npy")
+    assert corpus(root).fingerprint(tmp_path)
+    assert corpus(root).load("train", seed=0, cache=tmp_path, track=silent).names == tuple(LENGTHS)
+
+
+def test_a_value_too_large_for_the_table_is_named(root: Path, tmp_path: Path) -> None:
+    np.save(root / "train-clean-100/mfcc/1-b.npy", np.full((3, 4), 1e300))
+    with pytest.raises(ValueError, match=r"1-b: NaN or infinity"):
+        corpus(root).load("train", seed=0, cache=tmp_path, track=silent)
 
 
 def test_many_faults_are_reported_at_once_in_few_lines(root: Path, tmp_path: Path) -> None:

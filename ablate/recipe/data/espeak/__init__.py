@@ -15,13 +15,13 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 import numpy as np
-from annotated_types import Le, Len
+from annotated_types import Ge, Le, Len
 
 from ablate.file import write_atomically
-from ablate.quantity import Count, Fraction, NonNegativeInteger, Positive, PositiveFraction
+from ablate.quantity import Count, Fraction, NonNegativeInteger, PositiveFraction
 from ablate.recipe.data.corpus import Boundary, Context, Split, Track
 from ablate.recipe.data.espeak.alignment import align
 from ablate.recipe.data.espeak.sentence import sentence
@@ -44,8 +44,13 @@ travis victor zac grandma grandpa
 # Voices are disjoint between the splits, and which are whose does not depend on any split's size.
 _SHARE = {"train": (0.0, 0.76), "val": (0.76, 0.88), "test": (0.88, 1.0)}
 
-Range = Annotated[list[float], Len(2, 2)]
-PositiveRange = Annotated[list[Positive], Len(2, 2)]
+Accent = Literal[
+    "gmw/en-US", "gmw/en-US-nyc", "gmw/en", "gmw/en-GB-x-rp", "gmw/en-GB-scotland",
+    "gmw/en-GB-x-gbclan", "gmw/en-GB-x-gbcwmd", "gmw/en-029",
+]  # fmt: skip
+Rates = Annotated[list[Annotated[float, Ge(80), Le(450)]], Len(2, 2)]
+Tracts = Annotated[list[Annotated[float, Ge(0.5), Le(2)]], Len(2, 2)]
+Decibels = Annotated[list[Annotated[float, Ge(-100), Le(100)]], Len(2, 2)]
 
 
 class Sizes(TypedDict):
@@ -84,11 +89,11 @@ class Espeak:
     corpus_seed: NonNegativeInteger
     utterances: Sizes
     speakers: Sizes
-    accents: Annotated[list[str], Len(1)]
-    rate: PositiveRange
-    tract: PositiveRange
-    snr_db: Range
-    gain_db: Range
+    accents: Annotated[list[Accent], Len(1)]
+    rate: Rates
+    tract: Tracts
+    snr_db: Decibels
+    gain_db: Decibels
     channel: Fraction
     coefficients: Annotated[Count, Le(_MEL_BANDS)]
 
@@ -222,7 +227,7 @@ def _speak(requests: list[dict[str, Any]]) -> Iterator[tuple[np.ndarray, list[tu
     """Audio (samples,) int16 and phoneme events of each request, from a fresh process of the engine."""
     root = str(Path(__file__).parents[4])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])}
-    command = [sys.executable, "-m", "ablate.recipe.data.espeak.engine"]
+    command = [sys.executable, "-c", "from ablate.recipe.data.espeak.engine import serve; serve()"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
     ) as process:

@@ -1,4 +1,4 @@
-"""A process that speaks: `python -m ablate.recipe.data.espeak.engine` drives libespeak-ng from stdin to stdout.
+"""What a process that speaks does: `serve` drives libespeak-ng from stdin to stdout.
 
 In: a JSON list of utterances (`Utterance` without its id).  Out, for each: a line of JSON (`samples`, `events`)
 and the audio, int16 at 22,050 Hz.  The engine's state is never reset, so what it says depends on all that the
@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 SAMPLE_RATE_HZ = 22_050
 
@@ -122,20 +122,17 @@ def _mnemonic(event: _Event) -> str:
     return name.split(b"\0")[0].decode()
 
 
-def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    engine = Engine()
-    for utterance in json.load(requests):
-        audio, events = engine.say(**utterance)
-        answers.write(json.dumps({"samples": len(audio) // 2, "events": events}).encode() + b"\n" + audio)
-    answers.flush()
-
-
-if __name__ == "__main__":
+def serve() -> None:
+    """Answer the requests of stdin on stdout, as above; an error goes to stderr, with exit code 1."""
     # The library may print: only answers go to the pipe, all else to stderr.
-    pipe = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    try:
-        _serve(sys.stdin.buffer, pipe)
-    except Exception as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(1)
+    with os.fdopen(os.dup(1), "wb") as answers:
+        os.dup2(2, 1)
+        try:
+            engine = Engine()
+            for utterance in json.load(sys.stdin.buffer):
+                audio, events = engine.say(**utterance)
+                header = {"samples": len(audio) // 2, "events": events}
+                answers.write(json.dumps(header).encode() + b"\n" + audio)
+        except Exception as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            sys.exit(1)
