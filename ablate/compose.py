@@ -161,7 +161,7 @@ def nearest(word: str, words: Iterable[str]) -> str:
     >>> nearest("lrr", ["lr", "betas"])
     'did you mean lr?'
     """
-    known = sorted(set(words) - {"_target_"})
+    known = sorted(words)
     close = difflib.get_close_matches(word, known, n=1)
     if len(known) == 1:
         return f"did you mean {known[0]}?"

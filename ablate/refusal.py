@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 import yaml
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
 from ablate.command_line import ALIASES
-from ablate.compose import GROUPS, Config, compose, nearest, options, resolve, user_conf_dir
+from ablate.compose import GROUPS, compose, nearest, options, user_conf_dir
 from ablate.error import BusyError, UserError
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -51,15 +52,15 @@ def refusal(error: Exception, overrides: Sequence[str]) -> tuple[int, str] | Non
 
 
 def _unknown_key(key: str, overrides: Sequence[str]) -> str:
-    groups = [override for override in overrides if override.split("=")[0] in GROUPS and "," not in override]
-    try:
-        keys = _keys(resolve(compose([*groups, *_mandatory(overrides)])))
-    except (HydraException, UserError):
-        return f"{key}: unknown key"
     parent, _, name = key.rpartition(".")
     others = options(parent) if parent in GROUPS else []
-    if having := [option for option in others if name in compose([f"{parent}={option}"])[parent]]:
+    if having := [option for option in others if name in compose([f"{parent}={option}"])[parent].keys()]:
         return f"{key}: only some options of {parent} have it: {', '.join(having)}; choose one with {parent}=..."
+    groups = [override for override in overrides if override.split("=")[0] in GROUPS and "," not in override]
+    try:
+        keys = _keys(compose(groups))
+    except HydraException:
+        return f"{key}: unknown key"
     beside = [known for known in keys if known.rpartition(".")[0] == parent]
     elsewhere = [known for known in keys if known.rpartition(".")[2] == name]
     if not parent:
@@ -80,17 +81,13 @@ def _broken_file() -> str:
     return str(own or "conf")
 
 
-def _mandatory(overrides: Sequence[str]) -> list[str]:
-    return [override for override in overrides if override.startswith("data.root=")]
-
-
-def _keys(config: Config, prefix: str = "") -> list[str]:
-    keys = []
-    for name, value in config.items():
+def _keys(config: DictConfig, prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for name in map(str, config):
         keys.append(f"{prefix}{name}")
-        if isinstance(value, dict):
-            keys += _keys(value, f"{prefix}{name}.")
-    return keys
+        if isinstance(below := config._get_node(name), DictConfig):
+            keys += _keys(below, f"{prefix}{name}.")
+    return [key for key in keys if not key.endswith("_target_")]
 
 
 def _line(text: str) -> str:

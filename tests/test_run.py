@@ -149,7 +149,7 @@ def test_an_offline_run_can_be_read_back_from_wandbs_file(ablate: Command, tiny:
         (["wandb.mode=online"], "wandb.mode=online: no API key"),
         (["max_params=1000"], "max_params=1000: the model has"),
         (["-m", "optim=sgd,foo"], "optimizer=foo: no such option"),
-        (["scheduler.warmup=1"], "scheduler.warmup=1 leaves 0 of"),
+        (["scheduler.warmup=1"], "scheduler.warmup=1.0 leaves 0 of"),
         (["device=mps"], "device=mps: not on this machine"),
         (["batch_size=1"], "batch_size=1: a batch norm needs at least 2"),
         (["batch_size=999999"], "leaves 1 of the run's 1 steps"),
@@ -184,7 +184,7 @@ def test_a_traceback_is_shown_if_asked_for(ablate: Command) -> None:
         ("", "optimizer"),
         ("3", "conf/optimizer/mine.yaml"),
         ("\xff\xfe", "conf/optimizer/mine.yaml"),
-        ("defaults: [mine]", "conf/optimizer"),
+        ("defaults: [mine]", "no defaults in a circle"),
         ("_target_: ablate.recipe.optimizer.nn.Linear", "expected a public callable"),
     ],
 )
