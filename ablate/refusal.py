@@ -54,7 +54,7 @@ def refusal(error: Exception, overrides: Sequence[str]) -> tuple[int, str] | Non
 def _unknown_key(key: str, overrides: Sequence[str]) -> str:
     parent, _, name = key.rpartition(".")
     others = options(parent) if parent in GROUPS else []
-    if having := [option for option in others if name in compose([f"{parent}={option}"])[parent].keys()]:
+    if having := [option for option in others if name in _keys(compose([f"{parent}={option}"])[parent])]:
         return f"{key}: only some options of {parent} have it: {', '.join(having)}; choose one with {parent}=..."
     groups = [override for override in overrides if override.split("=")[0] in GROUPS and "," not in override]
     try:
