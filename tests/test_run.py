@@ -241,8 +241,9 @@ def test_a_diverged_run_is_a_result(ablate: Command, tiny: list[str], tmp_path: 
     assert again.returncode == 0 and "diverged already" in again.stdout
 
 
-def test_ctrl_c_finishes_the_epoch_and_the_same_command_goes_on(
-    tiny: list[str], tmp_path: Path, environment: dict[str, str], ablate: Command
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_the_epoch_finish_and_the_same_command_goes_on(
+    number: signal.Signals, tiny: list[str], tmp_path: Path, environment: dict[str, str], ablate: Command
 ) -> None:
     overrides = [*[each for each in tiny if "epochs" not in each], "epochs=60"]
     with subprocess.Popen(
@@ -253,7 +254,7 @@ def test_ctrl_c_finishes_the_epoch_and_the_same_command_goes_on(
         assert process.stdout and process.stderr
         while "epoch 2/60" not in process.stdout.readline():
             assert process.poll() is None
-        os.kill(process.pid, signal.SIGINT)
+        os.kill(process.pid, number)
         stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "stopping after this epoch" in stdout and "goes on from the last whole epoch" in stderr
@@ -263,6 +264,28 @@ def test_ctrl_c_finishes_the_epoch_and_the_same_command_goes_on(
     assert done.returncode == 0 and f"resumed after epoch {len(rows)}" in done.stdout
     rows = (only_run(tmp_path) / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(row)["epoch"] for row in rows] == list(range(1, 61))
+
+
+def test_a_second_process_says_who_trains_the_run_and_leaves(
+    tiny: list[str], tmp_path: Path, environment: dict[str, str], ablate: Command
+) -> None:
+    overrides = [*[each for each in tiny if "epochs" not in each], "epochs=100000"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "ablate.run", *overrides],
+        cwd=tmp_path, env=environment | {"PYTHONUNBUFFERED": "1"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout
+        while "epoch 1/100000" not in process.stdout.readline():
+            assert process.poll() is None
+        second = ablate(*overrides)
+        assert second.returncode == 1 and f"process {process.pid} on " in second.stderr
+        assert len(second.stderr.splitlines()) == 1 and process.poll() is None
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert not (only_run(tmp_path) / "lease.json").exists()
 
 
 def test_help_explains_groups_aliases_and_examples(ablate: Command) -> None:
