@@ -25,7 +25,7 @@ RUN = [
 """Every stream of random numbers is in use, and an epoch takes some tenths of a second."""
 
 # A file's temporary sibling is there while it is written: the moment of the write itself.
-WRITES = ("checkpoint.pt", "best.pt", "metrics.jsonl", "utterances.csv", "result.json")
+WRITES = ("checkpoint.pt", "result.json", "best.pt", "metrics.jsonl", "utterances.csv")
 MOMENTS = ("start", "epoch", "validation", *WRITES)
 
 

@@ -41,7 +41,12 @@ _WHERE_TO_LOOK = "the run's error.txt has the traceback, and HYDRA_FULL_ERROR=1 
 
 def main() -> None:
     """The console script."""
-    sys.exit(command(sys.argv[1:]))
+    code = command(sys.argv[1:])
+    try:
+        tracking.tell_multirun_end(code)
+    except Exception as error:  # telling is no part of what was asked
+        print(f"ablate: wandb: the end of the multirun was not told ({error})", file=sys.stderr)
+    sys.exit(code)
 
 
 def command(arguments: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""Every option of every group, tested unasked: it composes, is checked, trains, repeats itself, has its own key."""
+"""Every option of every group, tested unasked: it composes, is checked, trains, resumes, has its own key."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import torch
 
 from ablate.compose import GROUPS, check, check_settings, compose, instantiate, options, resolve
 from ablate.record.key import key
-from tests.training import prepared, trained
+from tests.training import prepared, run, trained
 
 OPTIONS = [(group, option) for group in GROUPS for option in options(group)]
 NOT_MADE_HERE = {"hw1p2"}  # needs a folder: tests/recipe/data/test_hw1p2.py
@@ -37,14 +37,16 @@ def test_every_option_has_a_key_of_its_own() -> None:
 def small(group: str, option: str) -> list[str]:
     data = [] if group == "data" else ["data=espeak_tiny"]
     sizes = ["data.utterances={train: 10, val: 4, test: 1}", "data.speakers={train: 5, val: 2, test: 1}"]
-    width = ["arch.width=32", "data.context=4", "epochs=1", "batch_size=1024"]
+    width = ["arch.width=32", "data.context=4", "epochs=2", "batch_size=1024"]
     return [*data, f"{group}={option}", *sizes, *width]
 
 
 @pytest.mark.parametrize(("group", "option"), [pair for pair in OPTIONS if pair[1] not in NOT_MADE_HERE])
-def test_it_trains_and_repeats_itself_to_the_bit(group: str, option: str, tmp_path: Path) -> None:
+def test_it_trains_and_interrupted_or_not_ends_with_the_same_bits(group: str, option: str, tmp_path: Path) -> None:
     results: list[dict[str, Any]] = []
-    for repetition in ("first", "second"):
+    for repetition in ("undisturbed", "interrupted"):
+        if repetition == "interrupted":
+            assert run(*prepared(small(group, option), tmp_path / repetition), stop_after=1).status == "interrupted"
         outcome, folder = trained(small(group, option), tmp_path / repetition)
         assert outcome.status == "finished"
         weights = torch.load(folder.path / "best.pt", weights_only=True)

@@ -122,21 +122,27 @@ def start(
     return Tracker(run, mode, alerts=config["wandb"]["alert"], warn=warn)
 
 
-class MultirunEnd(Callback):
-    """Hydra's word that a multirun has ended, passed on as an alert where `wandb.alert` asks for it."""
+class MultirunWatch(Callback):
+    """Remembers the config of a multirun: of its end Hydra tells only where nothing failed."""
 
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Alert those who follow the project, from a run of its own that only says so."""
-        plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
-        mode, _reason = choose_mode(plain["wandb"]["mode"])
-        if not plain["wandb"]["alert"] or mode != "online":
-            return
-        tasks = ", ".join(plain["hydra"]["overrides"]["task"])
-        run, mode = _open(
-            plain, id=uuid.uuid4().hex[:16], mode=mode, warn=print, job_type="multirun", name=tasks, tags=[]
-        )
-        run.alert("multirun ended", tasks)
-        _close(run, True, mode)
+    config: Mapping[str, Any] | None = None
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """What Hydra calls."""
+        MultirunWatch.config = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
+
+
+def tell_multirun_end(code: int) -> None:
+    """Alert those who asked with `wandb.alert` that a multirun has ended, from a run that only says so."""
+    config = MultirunWatch.config
+    if config is None or not config["wandb"]["alert"] or choose_mode(config["wandb"]["mode"])[0] != "online":
+        return
+    tasks = ", ".join(config["hydra"]["overrides"]["task"])
+    run, mode = _open(
+        config, id=uuid.uuid4().hex[:16], mode="online", warn=print, job_type="multirun", name=tasks, tags=[]
+    )
+    run.alert("multirun ended", f"{tasks}: exit code {code}")
+    _close(run, code == 0, mode)
 
 
 def _open(
