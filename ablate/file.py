@@ -24,7 +24,7 @@ def write_atomically(path: Path) -> Iterator[BinaryIO]:
             temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
         except BaseException:
-            temporary.unlink()
+            temporary.unlink(missing_ok=True)
             raise
 
 

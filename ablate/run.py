@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _INTERRUPTED = 130
 # Read by the libraries of threads when torch is loaded; `threads` decides alone, since bits depend on it.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OMP_DYNAMIC", "OMP_THREAD_LIMIT", "MKL_NUM_THREADS", "MKL_DYNAMIC")
-_WHERE_TO_LOOK = "the run's error.txt has the traceback, and HYDRA_FULL_ERROR=1 shows it"
+_WHERE_TO_LOOK = "HYDRA_FULL_ERROR=1 shows the traceback, as does error.txt of a run that had begun"
 
 
 def main() -> None:
@@ -195,11 +195,15 @@ def _train(
         raise
     finally:
         how_to_sync = tracker.finish(status, metrics)
+        if how_to_sync and status not in ("finished", "diverged"):
+            screen.say(f"wandb: `{how_to_sync}` uploads what there is")
     if status == "diverged":
         screen.say("the run diverged: its loss became NaN or infinite; a smaller learning rate is the usual cure")
     if how_to_sync and tracker.mode == "online":
         screen.say(f"wandb: the server does not have all of this run; `{how_to_sync}` uploads it")
     screen.table(summary(record, folder.path, how_to_sync))
+    if interruption.asked:  # in the last epoch: this run has ended, and no other is wanted
+        raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

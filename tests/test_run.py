@@ -323,3 +323,21 @@ def test_real_speech_in_the_courses_layout(ablate: Command, tmp_path: Path) -> N
     assert done.returncode == 0 and "bad utterances left out: 1" in done.stdout
     dropped = [result_of(run)["dropped_utterances"] for run in (tmp_path / "outputs" / "runs").iterdir()]
     assert sorted(dropped) == [[], ["7-1"]]
+
+
+def test_a_signal_in_a_multiruns_run_stops_the_multirun(
+    tiny: list[str], tmp_path: Path, environment: dict[str, str]
+) -> None:
+    overrides = [*[each for each in tiny if "epochs" not in each], "epochs=30", "-m", "seed=0,1,2"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "ablate.run", *overrides],
+        cwd=tmp_path, env=environment | {"PYTHONUNBUFFERED": "1"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout
+        while "epoch 29/30" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert only_run(tmp_path), "another run has begun"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 from filelock import FileLock
+from pydantic import TypeAdapter
 
 from ablate.error import BusyError
 from ablate.file import write_atomically
@@ -23,6 +24,7 @@ from ablate.file import write_atomically
 LEASE = "lease.json"
 RENEWAL_SECONDS = 15
 LEASE_SECONDS = 120
+_CLOCK_STEP_SECONDS = 30  # by which a corrected clock may move what is known of a process's start
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,10 @@ class Owner:
             return False
         try:
             process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.started) > 1 or process.status() == psutil.STATUS_ZOMBIE
+            return (
+                abs(process.create_time() - self.started) > _CLOCK_STEP_SECONDS
+                or process.status() == psutil.STATUS_ZOMBIE
+            )
         except psutil.NoSuchProcess:
             return True
 
@@ -82,12 +87,15 @@ class Lease:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._renewal.join()
-        if self._is_mine():
-            self._file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            if self._is_mine():
+                self._file.unlink()
 
     def check(self) -> None:
         """Raise `BusyError` if another process has taken over, as after a laptop's long sleep."""
-        if not self._is_mine():
+        with contextlib.suppress(OSError):  # a disk that is away for a moment takes nothing over
+            if self._is_mine():
+                return
             owner = _read(self._file)
             raise BusyError(
                 busy(self._file.parent, owner) if owner else f"{self._file}: removed while this run trained"
@@ -121,8 +129,8 @@ def holder(folder: Path, clock: Path) -> Owner | None:
 
 def _read(file: Path) -> Owner | None:
     try:
-        return Owner(**json.loads(file.read_bytes()))
-    except (OSError, ValueError, TypeError):
+        return TypeAdapter(Owner).validate_json(file.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
 
 

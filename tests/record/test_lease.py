@@ -86,8 +86,10 @@ def test_who_lost_it_is_told_and_does_not_take_it_away(tmp_path: Path, guard: Pa
     assert holder(tmp_path, guard) == other
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 1}', "null"])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 1}', "null", "mine with a pid that is no number"])
 def test_a_broken_lease_blocks_nobody(content: str, tmp_path: Path, guard: Path) -> None:
+    if "no number" in content:
+        content = json.dumps(asdict(Owner.this()) | {"pid": "abc"})
     (tmp_path / LEASE).write_text(content)
     with Lease(tmp_path, guard) as mine:
         mine.check()
