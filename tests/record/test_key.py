@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablate.compose import Config, compose, conf_dir, resolve
-from ablate.record.key import OUTSIDE, is_outside, key, leaves
+from ablate.record.key import is_outside, key, leaves
 
 CONFIG = resolve(compose(["data=hw1p2", "data.root=/somewhere", "augmentation=time_mask"]))
 LEAVES = sorted(path for path, _ in leaves(CONFIG))
@@ -95,4 +95,3 @@ def test_a_changed_default_is_a_new_key(tmp_path: Path, monkeypatch: pytest.Monk
     assert key(resolve(compose([])), "data") == before
     (own / "adamw.yaml").write_text(text.replace("lr: 0.001", "lr: 0.002"))
     assert key(resolve(compose([])), "data") != before
-    assert OUTSIDE
