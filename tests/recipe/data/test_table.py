@@ -1,7 +1,7 @@
 """Windows at the borders of utterances, against hand-made ones."""
 
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -40,6 +40,7 @@ def test_a_bleeding_window_holds_the_neighbours_and_zeros_only_at_the_ends() -> 
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(0, GAP), st.integers(1, 3))
+@example([2, 3], GAP, 1)  # the widest context reaches to the gap's very end
 def test_windows_equal_those_of_each_utterance_padded_alone(lengths: list[int], context: int, num_mfcc: int) -> None:
     made = table(lengths, num_mfcc)
     expected = [
@@ -50,6 +51,7 @@ def test_windows_equal_those_of_each_utterance_padded_alone(lengths: list[int], 
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(0, GAP), st.integers(1, 3))
+@example([2, 3], GAP, 1)  # the widest context reaches to the gap's very end
 def test_bleeding_windows_equal_the_course_starters(lengths: list[int], context: int, num_mfcc: int) -> None:
     made = table(lengths, num_mfcc)
     # The starter: concatenate all utterances, pad the two ends once, take mfccs[i : i + 2 * context + 1].
