@@ -9,6 +9,7 @@ from typing import Annotated
 import torch
 from annotated_types import Len
 
+from ablate.quantity import Count
 from ablate.recipe.data.table import FrameTable
 
 Normalization = Callable[[FrameTable], None]
@@ -68,5 +69,61 @@ def cmn(train: FrameTable) -> Normalization:
     return normalize
 
 
-def _nonzero(scale: torch.Tensor) -> torch.Tensor:
-    return torch.where(scale > 0, scale, torch.ones_like(scale))
+def cmvn(train: FrameTable) -> Normalization:
+    """Cepstral mean and variance normalization: each coefficient to mean 0 and deviation 1 over each utterance.
+
+    A coefficient that is constant in an utterance becomes 0 there. Nothing is learned from the training split.
+    """
+
+    def normalize(table: FrameTable) -> None:
+        for features, _ in table.utterances():
+            features.sub_(features.mean(0)).div_(_nonzero(features.square().mean(0).sqrt()))
+
+    return normalize
+
+
+def cmn_sliding(
+    train: FrameTable, *, window: Count, least_window: Count, centered: bool, variance: bool
+) -> Normalization:
+    """Mean 0 over a window that slides along the utterance (frames), and deviation 1 too with `variance`.
+
+    The window lies to the left of its frame, or around it where `centered`; at an utterance's start it holds at least
+    `least_window` frames. The values are those of torchaudio's SlidingWindowCmn, without its loop over the frames; but
+    a coefficient that is constant in a window becomes 0, where torchaudio's is infinite.
+    """
+
+    def normalize(table: FrameTable) -> None:
+        for features, _ in table.utterances():
+            start, end = _sliding(len(features), window, least_window, centered)
+            size = (end - start).unsqueeze(1)
+            exact = features.double()  # differences of running sums would lose the digits of float32
+            mean = _sums(exact, start, end) / size
+            features.copy_(exact - mean)
+            if variance:
+                deviation = (_sums(exact.square(), start, end) / size - mean.square()).clamp(min=0).sqrt()
+                features.div_(_nonzero(deviation, least=1e-6 * exact.abs().amax(0)).float())
+
+    return normalize
+
+
+def _sliding(frames: int, window: int, least_window: int, centered: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """First frame, and the one behind the last, of each frame's window: (frames,), (frames,)."""
+    here = torch.arange(frames)
+    if centered:
+        start = (here - window // 2).clamp(min=0)
+        end = start + window
+    else:
+        start = (here - window).clamp(min=0)
+        end = (here + 1).clamp(min=least_window)
+    over = (end - frames).clamp(min=0)  # at the utterance's end the window stops and grows no shorter
+    return (start - over).clamp(min=0), end - over
+
+
+def _sums(values: torch.Tensor, start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
+    """Sums of the rows (frames, mfcc) from `start` to `end`, exclusive, for each pair of them."""
+    running = torch.cat([values.new_zeros(1, values.shape[1]), values.cumsum(0)])
+    return running[end] - running[start]
+
+
+def _nonzero(scale: torch.Tensor, least: torch.Tensor | float = 0.0) -> torch.Tensor:
+    return torch.where(scale > least, scale, torch.ones_like(scale))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torchaudio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,6 +61,30 @@ def test_cmn_takes_each_utterances_mean_and_leaves_the_scale() -> None:
     assert normalized(normalization.cmn(table(1)), made) == pytest.approx(expected, abs=1e-4)
 
 
+def test_cmvn_standardizes_each_utterance() -> None:
+    made = table(0)
+    parts = [part.double().numpy() for part, _ in made.utterances()]
+    deviations = [part.std(0) if len(part) > 1 else np.ones(3) for part in parts]
+    expected = np.concatenate(
+        [(part - part.mean(0)) / deviation for part, deviation in zip(parts, deviations, strict=True)]
+    )
+    assert normalized(normalization.cmvn(table(1)), made) == pytest.approx(expected, abs=1e-2)
+
+
+@given(st.integers(1, 60), st.integers(1, 25), st.integers(1, 25), st.booleans(), st.booleans(), st.integers(0, 99))
+def test_cmn_sliding_is_torchaudios(
+    frames_of_it: int, window: int, least: int, centered: bool, variance: bool, seed: int
+) -> None:
+    made = table(seed, (frames_of_it, 3))
+    reference = torchaudio.transforms.SlidingWindowCmn(window, least, centered, variance)
+    expected = torch.cat([reference(features.double()).view(-1, 3) for features, _ in made.utterances()]).numpy()
+    found = normalized(
+        normalization.cmn_sliding(made, window=window, least_window=least, centered=centered, variance=variance), made
+    )
+    sane = np.isfinite(expected) & (np.abs(expected) < 1e3)  # torchaudio's variance of one frame, or of rounding
+    assert found[sane] == pytest.approx(expected[sane], abs=1e-2, rel=1e-2) and np.isfinite(found).all()
+
+
 def test_none_changes_nothing() -> None:
     made = table(0)
     before = made.features.clone()
@@ -72,6 +97,8 @@ def test_a_constant_coefficient_gives_no_nan() -> None:
     for normalize, value in (
         (normalization.zscore(train), 0.0),
         (normalization.minmax(train, range=[-1.0, 1.0]), -1.0),
+        (normalization.cmvn(train), 0.0),
+        (normalization.cmn_sliding(train, window=4, least_window=2, centered=False, variance=True), 0.0),
     ):
         after = normalized(normalize, table(1, constant=True))
         assert np.isfinite(after).all() and after[:, 1] == pytest.approx(value)
