@@ -1,11 +1,12 @@
 """Architectures: a shape is the relative width of each hidden layer; all are the same perceptron otherwise.
 
-Width comes from `width`, that of the widest layer, or from `num_params`, the number of parameters to come close to.
+Width comes from `width`, that of the widest layer, or from `num_params`, the number of parameters to come close to:
+within 0.5 % from half a million parameters on, as far as whole widths allow (a cylinder has one for all layers).
 """
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal, TypedDict, Unpack
+from typing import Annotated, Literal, TypedDict, Unpack, cast
 
 from annotated_types import Le
 from torch import nn
@@ -29,33 +30,43 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 _NORMS: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
 
 
-class Layers(TypedDict):
-    """What all shapes have in common."""
+Width = Annotated[Count, Le(1_000_000)]
+Budget = Annotated[Count, Le(100_000_000_000)] | None
 
-    depth: Annotated[NonNegativeInteger, Le(1000)]
-    width: Annotated[Count, Le(1_000_000)]
-    num_params: Annotated[Count, Le(100_000_000_000)] | None
+
+class Block(TypedDict):
+    """What stands behind each hidden layer's weights."""
+
     activation: Activation
     norm: Norm
     norm_position: NormPosition
     dropout: ProperFraction
+    dropout_every: Count
+
+
+class Layers(Block):
+    """What all shapes have in common."""
+
+    depth: Annotated[NonNegativeInteger, Le(1000)]
+    width: Width
+    num_params: Budget
 
 
 def cylinder(num_inputs: int, num_classes: int, **layers: Unpack[Layers]) -> nn.Sequential:
     """Hidden layers of one width."""
-    return _perceptron(num_inputs, num_classes, [1.0] * layers["depth"], **layers)
+    return _shaped(num_inputs, num_classes, [1.0] * layers["depth"], **layers)
 
 
 def pyramid(num_inputs: int, num_classes: int, *, taper: PositiveFraction, **layers: Unpack[Layers]) -> nn.Sequential:
     """Hidden layers that narrow evenly from the input to the output, the last to `taper` of the first."""
-    return _perceptron(num_inputs, num_classes, _line(layers["depth"], taper), **layers)
+    return _shaped(num_inputs, num_classes, _line(layers["depth"], taper), **layers)
 
 
 def inverse_pyramid(
     num_inputs: int, num_classes: int, *, taper: PositiveFraction, **layers: Unpack[Layers]
 ) -> nn.Sequential:
     """Hidden layers that widen evenly from the input to the output, the first being `taper` of the last."""
-    return _perceptron(num_inputs, num_classes, _line(layers["depth"], taper)[::-1], **layers)
+    return _shaped(num_inputs, num_classes, _line(layers["depth"], taper)[::-1], **layers)
 
 
 def diamond(num_inputs: int, num_classes: int, *, taper: PositiveFraction, **layers: Unpack[Layers]) -> nn.Sequential:
@@ -63,8 +74,24 @@ def diamond(num_inputs: int, num_classes: int, *, taper: PositiveFraction, **lay
 
     An even depth has two widest layers, so that depth 2 is two equal ones.
     """
-    half = _line((layers["depth"] + 1) // 2, taper)
-    return _perceptron(num_inputs, num_classes, half[::-1] + half[layers["depth"] % 2 :], **layers)
+    half = _half(layers["depth"], taper)
+    return _shaped(num_inputs, num_classes, half[::-1] + half[layers["depth"] % 2 :], **layers)
+
+
+def hourglass(num_inputs: int, num_classes: int, *, taper: PositiveFraction, **layers: Unpack[Layers]) -> nn.Sequential:
+    """Hidden layers that narrow to the middle, `taper` of the ends, and widen again.
+
+    An even depth has two narrowest layers, so that depth 2 is two equal ones.
+    """
+    half = _half(layers["depth"], taper)
+    return _shaped(num_inputs, num_classes, half + half[::-1][layers["depth"] % 2 :], **layers)
+
+
+def custom(
+    num_inputs: int, num_classes: int, *, widths: list[Width], num_params: Budget, **block: Unpack[Block]
+) -> nn.Sequential:
+    """Hidden layers of the widths given; `num_params` scales them."""
+    return _perceptron(num_inputs, num_classes, widths, max(widths, default=0), num_params, **block)
 
 
 def widths(model: nn.Sequential) -> list[int]:
@@ -82,6 +109,15 @@ def multiply_adds(model: nn.Sequential) -> int:
     return sum(layer.weight.numel() for layer in model if isinstance(layer, nn.Linear))
 
 
+def describe(model: nn.Sequential, budget: int | None) -> str:
+    """A line on a model's layers, parameters and multiply-adds, and by how much it misses its budget."""
+    layers = [layer for layer in model if isinstance(layer, nn.Linear)]
+    size = num_params(model)
+    miss = f" ({(size - budget) / budget:+.2%} of arch.num_params)" if budget else ""
+    chain = "-".join(str(width) for width in [layers[0].in_features, *widths(model)])
+    return f"layers {chain}, {size:,} parameters{miss}, {multiply_adds(model):,} multiply-adds a frame"
+
+
 def _line(depth: int, taper: float) -> list[float]:
     """Evenly from 1 to `taper` in `depth` steps.
 
@@ -89,6 +125,15 @@ def _line(depth: int, taper: float) -> list[float]:
     [1.0, 0.75, 0.5]
     """
     return [1.0 - (1.0 - taper) * layer / max(1, depth - 1) for layer in range(depth)]
+
+
+def _half(depth: int, taper: float) -> list[float]:
+    """From 1 to `taper` in the half of a symmetric shape, an odd depth's middle layer counted in.
+
+    >>> _half(3, 0.5), _half(4, 0.5)
+    ([1.0, 0.5], [1.0, 0.5])
+    """
+    return _line((depth + 1) // 2, taper)
 
 
 def _fit(shape: Sequence[float], budget: int, count: Callable[[Sequence[int]], int]) -> list[int]:
@@ -121,21 +166,41 @@ def _count(num_inputs: int, widths: Sequence[int], num_classes: int, norm: Norm,
     return hidden + ([num_inputs, *widths][-1] + 1) * num_classes
 
 
-def _perceptron(num_inputs: int, num_classes: int, shape: Sequence[float], **layers: Unpack[Layers]) -> nn.Sequential:
-    """Linear, norm and activation in the order asked for, dropout, for each hidden layer; then logits."""
-    norm, position = layers["norm"], layers["norm_position"]
+def _shaped(num_inputs: int, num_classes: int, shape: Sequence[float], **layers: Unpack[Layers]) -> nn.Sequential:
+    block = cast(Block, {name: value for name, value in layers.items() if name in Block.__annotations__})
+    return _perceptron(num_inputs, num_classes, shape, layers["width"], layers["num_params"], **block)
+
+
+def _perceptron(
+    num_inputs: int,
+    num_classes: int,
+    shape: Sequence[float],
+    width: int,
+    num_params: int | None,
+    **block: Unpack[Block],
+) -> nn.Sequential:
+    """Linear, norm and activation in the order asked for, and dropout, for each hidden layer; then logits.
+
+    The widest layer of the shape has `width` outputs, or as many as come closest to `num_params` parameters.
+    """
+    norm, position = block["norm"], block["norm_position"]
+    if block["dropout"] > 0 and block["dropout_every"] > len(shape):
+        raise ValueError(
+            f"arch.dropout={block['dropout']}: expected at least {block['dropout_every']} hidden layers for a dropout "
+            f"every {block['dropout_every']} of them, found {len(shape)}; more arch.depth, or regularization.dropout=0"
+        )
 
     def count(widths: Sequence[int]) -> int:
         return _count(num_inputs, widths, num_classes, norm, position)
 
-    budget = layers["num_params"]
-    hidden = _scaled(shape, layers["width"]) if budget is None else _fit(shape, budget, count)
+    relative = [share / max(shape) for share in shape]
+    hidden = _scaled(relative, width) if num_params is None else _fit(relative, num_params, count)
     modules: list[nn.Module] = []
-    for inputs, outputs in itertools.pairwise([num_inputs, *hidden]):
+    for layer, (inputs, outputs) in enumerate(itertools.pairwise([num_inputs, *hidden]), start=1):
         modules.append(nn.Linear(inputs, outputs, bias=_biased(norm, position)))
-        modules.append(_ACTIVATIONS[layers["activation"]]())
+        modules.append(_ACTIVATIONS[block["activation"]]())
         if norm != "none":
             modules.insert(-1 if position == "before" else len(modules), _NORMS[norm](outputs))
-        if layers["dropout"] > 0:
-            modules.append(nn.Dropout(layers["dropout"]))
+        if block["dropout"] > 0 and layer % block["dropout_every"] == 0:
+            modules.append(nn.Dropout(block["dropout"]))
     return nn.Sequential(*modules, nn.Linear([num_inputs, *hidden][-1], num_classes))

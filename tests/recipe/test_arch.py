@@ -12,13 +12,13 @@ from torch import nn
 
 from ablate.recipe import arch
 
-TAPERED = ("pyramid", "inverse_pyramid", "diamond")
+TAPERED = ("pyramid", "inverse_pyramid", "diamond", "hourglass")
 
 
 def model(shape: str, num_inputs: int = 588, **changes: Any) -> nn.Sequential:
     layers = {
         "depth": 3, "width": 64, "num_params": None, "activation": "gelu", "norm": "batch",
-        "norm_position": "before", "dropout": 0.0,
+        "norm_position": "before", "dropout": 0.0, "dropout_every": 1,
     } | changes  # fmt: skip
     taper = {"taper": layers.pop("taper", 0.25)} if shape in TAPERED else {}
     made: nn.Sequential = getattr(arch, shape)(num_inputs, 40, **taper, **layers)
@@ -37,6 +37,11 @@ def model(shape: str, num_inputs: int = 588, **changes: Any) -> nn.Sequential:
         ("pyramid", 2, [64, 16]),
         ("inverse_pyramid", 2, [16, 64]),
         ("diamond", 2, [64, 64]),
+        ("hourglass", 2, [64, 64]),
+        ("hourglass", 3, [64, 16, 64]),
+        ("hourglass", 4, [64, 16, 16, 64]),
+        ("hourglass", 5, [64, 40, 16, 40, 64]),
+        ("hourglass", 1, [64]),
         ("diamond", 1, [64]),
         ("pyramid", 1, [64]),
         ("cylinder", 0, []),
@@ -70,8 +75,19 @@ def test_a_budget_is_met_by_the_count_of_torch(
         )
     count = arch.num_params(made)
     widths = arch.widths(made)[:-1]
-    assert sorted(widths) == {"pyramid": widths[::-1], "diamond": sorted(widths)}.get(shape, widths)
-    if shape == "cylinder":  # whole widths leave gaps: then it is the nearest of them
+    half = widths[: (depth + 1) // 2]
+    assert (
+        widths
+        == {
+            "cylinder": widths[:1] * depth,
+            "pyramid": sorted(widths, reverse=True),
+            "inverse_pyramid": sorted(widths),
+            "diamond": sorted(half) + sorted(half, reverse=True)[depth % 2 :],
+            "hourglass": sorted(half, reverse=True) + sorted(half)[depth % 2 :],
+        }[shape]
+    )
+    if shape == "cylinder":  # with whole widths it may miss by a little more: then it is the nearest of them
+        assert count == pytest.approx(budget, rel=0.0052)
         with torch.device("meta"):
             for other in (widths[0] - 1, widths[0] + 1):
                 beside = model(
@@ -80,6 +96,47 @@ def test_a_budget_is_met_by_the_count_of_torch(
                 assert abs(count - budget) <= abs(arch.num_params(beside) - budget)
     else:
         assert count == pytest.approx(budget, rel=0.005)
+
+
+def custom(widths: list[int], **changes: Any) -> nn.Sequential:
+    layers: dict[str, Any] = {
+        "num_params": None, "activation": "gelu", "norm": "batch", "norm_position": "before", "dropout": 0.0,
+        "dropout_every": 1,
+    }  # fmt: skip
+    return arch.custom(588, 40, widths=widths, **(layers | changes))
+
+
+def test_widths_of_ones_own() -> None:
+    assert arch.widths(custom([64, 8, 32])) == [64, 8, 32, 40]
+    assert arch.widths(custom([])) == [40]
+    scaled = custom([200, 50, 100], num_params=1_000_000)
+    first, second, third, _ = arch.widths(scaled)
+    assert first / second == pytest.approx(4, rel=0.01) and third / second == pytest.approx(2, rel=0.01)
+    assert arch.num_params(scaled) == pytest.approx(1_000_000, rel=0.005)
+
+
+@pytest.mark.parametrize(("every", "behind"), [(1, [1, 2, 3, 4]), (2, [2, 4]), (3, [3]), (4, [4])])
+def test_dropout_behind_every_or_every_other_layer(every: int, behind: list[int]) -> None:
+    made = list(model("cylinder", depth=4, dropout=0.3, dropout_every=every))
+    found, layer = [], 0
+    for module in made:
+        layer += isinstance(module, nn.Linear)
+        if isinstance(module, nn.Dropout):
+            assert module.p == 0.3
+            found.append(layer)
+    assert found == behind
+
+
+@pytest.mark.parametrize(("depth", "every"), [(0, 1), (1, 2), (3, 4)])
+def test_a_dropout_without_a_place_is_refused(depth: int, every: int) -> None:
+    with pytest.raises(ValueError, match=f"arch.dropout=0.3: expected at least {every} hidden layers"):
+        model("cylinder", depth=depth, dropout=0.3, dropout_every=every)
+
+
+def test_the_description_tells_layers_size_and_miss() -> None:
+    made = model("cylinder", 10, depth=2, width=4)
+    assert arch.describe(made, None) == "layers 10-4-4-40, 272 parameters, 216 multiply-adds a frame"
+    assert "272 parameters (+36.00% of arch.num_params)" in arch.describe(made, 200)
 
 
 def test_widths_are_found_in_milliseconds() -> None:
