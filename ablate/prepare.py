@@ -21,6 +21,7 @@ from ablate.recipe.augmentation import Augmentation
 from ablate.recipe.data.corpus import Corpus, Split
 from ablate.recipe.data.phoneme import PHONEMES
 from ablate.recipe.data.table import FrameTable
+from ablate.recipe.optimizer import takes_two_gradients
 from ablate.recipe.regularization import Regularization
 from ablate.recipe.scheduler import Schedule
 
@@ -108,6 +109,8 @@ def prepare(config: Config, corpus: Corpus, screen: Screen) -> Training:
     augment = instantiate(config, "augmentation", num_frames, num_mfcc)
     regularization = instantiate(config, "regularization")
     optimizer = instantiate(config, "optimizer", model)
+    if takes_two_gradients(optimizer) and config["precision"] == "fp16":
+        raise UserError("precision=fp16: its loss scaling knows one gradient a step, and SAM takes two; take bf16")
 
     train, val = _tables(config, corpus, screen)
     steps = max(1, len(train.labels) // config["batch_size"]) * config["epochs"]

@@ -169,7 +169,10 @@ def _train(
 ) -> None:
     """Train and write the record's end: result.json, or error.txt of a crash. The window is closed in any case."""
     from ablate import machine
+    from ablate.recipe import arch
     from ablate.train import train
+
+    screen.say(arch.describe(training.model, training.config["arch"].get("num_params")))
 
     announce = partial(screen.say, "stopping after this epoch; once more stops at once")
     status: str = "crashed"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ablate import checkpoint, machine
@@ -22,6 +23,7 @@ from ablate.interruption import Interruption
 from ablate.prepare import Training, stream_seed
 from ablate.recipe import arch
 from ablate.recipe.data.phoneme import PHONEMES
+from ablate.recipe.optimizer import takes_two_gradients
 from ablate.record.lease import Lease
 from ablate.record.store import Row, RunFolder
 from ablate.record.tracking import Tracker
@@ -38,6 +40,7 @@ class Outcome:
 
     status: Status
     metrics: dict[str, float | int | None]
+    widths: list[int]
     num_params: int
     multiply_adds: int
     seconds: float
@@ -61,7 +64,7 @@ def train(
         while not (interruption.asked or _is_over(training, progress)):
             epoch, started = len(progress.rows) + 1, time.perf_counter()
 
-            learned = _learn(training, epoch, bar.advance, bar.state)
+            learned = _learn(training, progress.rows, bar.advance, bar.state)
             trained_seconds = time.perf_counter() - started
             judged = _validate(training) if np.isfinite(learned.loss) else None
             progress.diverged = judged is None or not np.isfinite(judged.loss)
@@ -121,10 +124,10 @@ class Judged:
 
 
 def _learn(
-    training: Training, epoch: int, advance: Callable[[], None], state: Callable[[int, float, float], None]
+    training: Training, epochs: Sequence[Row], advance: Callable[[], None], state: Callable[[int, float, float], None]
 ) -> Learned:
     """One pass over the truly shuffled frames; it ends early where a look at the loss shows NaN or infinity."""
-    config, data = training.config, training.train
+    config, data, epoch = training.config, training.train, len(epochs) + 1
     order = torch.randperm(len(data), generator=training.order, dtype=torch.int32).to(training.device)
     first, labels = data.first.index_select(0, order), data.labels.index_select(0, order)
     size = min(int(config["batch_size"]), len(data))
@@ -137,7 +140,7 @@ def _learn(
     training.model.train()
     for step in range(1, steps + 1):
         batch = slice((step - 1) * size, step * size)
-        lr = _set_rate(training, (epoch - 1) * steps + step - 1)
+        lr = _set_rate(training, (epoch - 1) * steps + step - 1, epochs)
         loss, hits = _step(training, data.windows.index_select(0, first[batch]), labels[batch].long())
         loss_sum += loss
         correct += hits
@@ -155,21 +158,52 @@ def _step(training: Training, windows: Tensor, labels: Tensor) -> tuple[Tensor, 
     num_mfcc = training.train.table.num_mfcc
     with training.augmentation_stream:
         windows = training.augment(windows.view(len(windows), -1, num_mfcc)).flatten(1)
-    with machine.autocast(training.device, training.config["precision"]):
-        logits = training.model(windows)
-    loss = cross_entropy(logits.float(), labels)
-    penalty = training.regularization.penalty(training.model)
-    training.optimizer.zero_grad(set_to_none=True)
-    training.scaler.scale(loss if penalty is None else loss + penalty).backward()  # type: ignore[no-untyped-call]
-    training.scaler.step(training.optimizer)
-    training.scaler.update()
-    return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+    model, optimizer, scaler, regularization = (
+        training.model, training.optimizer, training.scaler, training.regularization,
+    )  # fmt: skip
+
+    def backward() -> tuple[Tensor, Tensor]:
+        with machine.autocast(training.device, training.config["precision"]):
+            logits = model(windows)
+        loss, penalty = regularization.loss(logits.float(), labels), regularization.penalty(model)
+        optimizer.zero_grad(set_to_none=True)
+        scaler.scale(loss if penalty is None else loss + penalty).backward()  # type: ignore[no-untyped-call]
+        return loss.detach(), logits.detach()
+
+    def backward_again() -> float:
+        with _running_statistics_kept(model):
+            backward()
+        regularization.clip(model)
+        return 0.0  # what optimizers make nothing of
+
+    loss, logits = backward()
+    if takes_two_gradients(optimizer):
+        optimizer.step(backward_again)
+    else:
+        if regularization.clips:
+            scaler.unscale_(optimizer)
+            regularization.clip(model)
+        scaler.step(optimizer)
+        scaler.update()
+    return loss, (logits.argmax(1) == labels).sum()
 
 
-def _set_rate(training: Training, step: int) -> float:
-    factor = training.schedule(step)
+@contextmanager
+def _running_statistics_kept(model: nn.Module) -> Iterator[None]:
+    """Batch norms see the batch without counting it into what evaluation uses."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
+    for norm in norms:
+        norm.track_running_stats = False
+    yield
+    for norm in norms:
+        norm.track_running_stats = True
+
+
+def _set_rate(training: Training, step: int, epochs: Sequence[Row]) -> float:
+    factor = training.schedule(step, epochs)
     for group in training.optimizer.param_groups:
         group["lr"] = group.setdefault("base_lr", group["lr"]) * factor
+        group["progress"] = step / training.num_steps
     return float(training.optimizer.param_groups[0]["lr"])
 
 
@@ -224,6 +258,7 @@ def _outcome(training: Training, progress: Progress) -> Outcome:
     return Outcome(
         status=status,
         metrics={name: best[name] for name in names} | {"best_epoch": progress.best_epoch or None},
+        widths=arch.widths(training.model),
         num_params=arch.num_params(training.model),
         multiply_adds=arch.multiply_adds(training.model),
         seconds=sum(seconds),

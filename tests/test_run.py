@@ -46,6 +46,7 @@ def test_a_run_is_trained_recorded_and_then_shown_without_torch(
     assert {
         "seconds",
         "frames_per_second",
+        "widths",
         "num_params",
         "multiply_adds",
         "epochs",
@@ -56,6 +57,7 @@ def test_a_run_is_trained_recorded_and_then_shown_without_torch(
     assert result["data_fingerprint"] and result["results_version"] == 1 and result["format"] == 1
     assert yaml.safe_load((run / "config.yaml").read_text())["optimizer"]["_target_"] == "ablate.recipe.optimizer.sgd"
     assert "epoch 1/1" in (run / "run.log").read_text()
+    assert "layers 140-32-32-40, 7," in (run / "run.log").read_text() and result["widths"] == [32, 32, 40]
     torch.load(run / "best.pt", weights_only=True)
     np.load(run / "confusion.npy", allow_pickle=False)
     assert run.name in done.stdout and f"{result['metrics']['val/accuracy']:.4f}" in done.stdout

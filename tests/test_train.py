@@ -88,8 +88,10 @@ def test_it_learns(output_dir: Path) -> None:
         ["optimizer=sgd", "scheduler=constant", "precision=bf16"],
         ["optimizer=adam", "precision=fp16", "regularization=l2"],
         ["regularization=early_stopping", "regularization.patience=1", "regularization.least_improvement=0.09"],
+        ["optimizer=sam_adamw", "augmentation=gaussian_noise", "regularization=grad_clip", "regularization.l1=1e-6"],
+        ["optimizer=adam_to_sgd", "optimizer.switch=0.5", "scheduler=plateau", "scheduler.patience=0"],
     ],
-    ids=["defaults", "dropout and masks", "bf16", "fp16", "early stopping"],
+    ids=["defaults", "dropout and masks", "bf16", "fp16", "early stopping", "sam", "switch"],
 )
 def test_a_resumed_run_ends_with_the_same_bits(overrides: list[str], output_dir: Path) -> None:
     whole, whole_folder = trained([*SMALL, *overrides], output_dir)
@@ -168,7 +170,7 @@ def test_the_short_last_batch_is_left_out_unless_it_is_the_only_one(
 
     monkeypatch.setattr(train_module, "_step", counted)
     for each in (training, larger):
-        train_module._learn(each, 1, lambda: None, lambda *state: None)
+        train_module._learn(each, [], lambda: None, lambda *state: None)
     assert sizes == [1000] * training.steps_an_epoch + [len(larger.train)]
 
 
@@ -187,8 +189,8 @@ def test_streams_are_independent(output_dir: Path) -> None:
     masked, _ = prepared([*SMALL, "augmentation=freq_mask", "regularization=dropout"], output_dir)
     for first, second in zip(plain.model.parameters(), masked.model.parameters(), strict=True):
         assert torch.equal(first, second)
-    train_module._learn(masked, 1, lambda: None, lambda *state: None)
-    train_module._learn(plain, 1, lambda: None, lambda *state: None)
+    train_module._learn(masked, [], lambda: None, lambda *state: None)
+    train_module._learn(plain, [], lambda: None, lambda *state: None)
     assert torch.equal(plain.order.get_state(), masked.order.get_state())
 
 
@@ -197,9 +199,70 @@ def test_masks_touch_training_only(output_dir: Path) -> None:
     before = training.train.table.features.clone(), training.augmentation_stream.state.clone()
     train_module._validate(training)
     assert torch.equal(training.augmentation_stream.state, before[1])
-    train_module._learn(training, 1, lambda: None, lambda *state: None)
+    train_module._learn(training, [], lambda: None, lambda *state: None)
     assert not torch.equal(training.augmentation_stream.state, before[1])
     assert torch.equal(training.train.table.features, before[0])
+
+
+def test_the_update_uses_the_clipped_gradient(output_dir: Path) -> None:
+    """With plain SGD the step is the rate times the gradient, whose length is at most the limit."""
+    for precision in ("fp32", "fp16"):
+        training, _ = prepared(
+            [*SMALL, "optimizer=sgd", "scheduler=constant", f"precision={precision}",
+             "regularization.max_gradient_norm=0.01"],
+            output_dir,
+        )  # fmt: skip
+        before = torch.cat([p.detach().flatten() for p in training.model.parameters()])
+        rows = training.train.first[:512]
+        train_module._step(training, training.train.windows.index_select(0, rows), training.train.labels[:512].long())
+        after = torch.cat([p.detach().flatten() for p in training.model.parameters()])
+        assert float((after - before).norm()) == pytest.approx(0.1 * 0.01, rel=0.02)
+
+
+def test_sams_second_look_counts_in_no_running_statistic(output_dir: Path) -> None:
+    for optimizer in ("momentum", "sam"):
+        training, _ = prepared([*SMALL, f"optimizer={optimizer}"], output_dir)
+        norm = next(module for module in training.model if isinstance(module, torch.nn.BatchNorm1d))
+        windows = training.train.windows.index_select(0, training.train.first[:512])
+        expected = 0.1 * training.model[0](windows).mean(0).detach()
+        train_module._step(training, windows, training.train.labels[:512].long())
+        torch.testing.assert_close(norm.running_mean, expected)
+        assert norm.num_batches_tracked == 1 and norm.track_running_stats
+
+
+def test_sam_and_loss_scaling_are_refused_together(output_dir: Path) -> None:
+    with pytest.raises(UserError, match=r"precision=fp16: .*SAM takes two; take bf16"):
+        prepared([*SMALL, "optimizer=sam", "precision=fp16"], output_dir)
+
+
+def test_early_stopping_restores_the_best(output_dir: Path) -> None:
+    overrides = [*SMALL, "epochs=8", "optimizer.lr=0.3", "scheduler=constant", "regularization=early_stopping",
+                 "regularization.patience=2"]  # fmt: skip
+    training, folder = prepared(overrides, output_dir)
+    outcome = run(training, folder)
+    epochs = rows(folder)
+    best = max(epochs, key=lambda row: row["val/accuracy"])
+    assert len(epochs) == best["epoch"] + 2 < 8, "the example should stop early"
+    assert outcome.metrics["val/accuracy"] == best["val/accuracy"] > epochs[-1]["val/accuracy"]
+    training.model.load_state_dict(torch.load(folder.path / "best.pt", weights_only=True))
+    assert train_module._validate(training).accuracy == best["val/accuracy"]
+
+
+def test_plateau_lowers_the_rate_for_the_epochs_after_bad_ones(output_dir: Path) -> None:
+    _, folder = trained(
+        [*SMALL, "scheduler=plateau", "scheduler.patience=0", "scheduler.least_improvement=1"], output_dir
+    )
+    assert [row["lr"] for row in rows(folder)] == pytest.approx([1e-3, 1e-3, 3e-4])
+
+
+def test_the_loss_is_smoothed_in_training_only(output_dir: Path) -> None:
+    smoothed, _ = prepared([*SMALL, "regularization=label_smoothing"], output_dir)
+    plain, _ = prepared(SMALL, output_dir)
+    assert train_module._validate(smoothed).loss == train_module._validate(plain).loss
+    windows, labels = (
+        smoothed.train.windows.index_select(0, smoothed.train.first[:512]), smoothed.train.labels[:512].long(),
+    )  # fmt: skip
+    assert train_module._step(smoothed, windows, labels)[0] != train_module._step(plain, windows, labels)[0]
 
 
 def test_bleeding_windows_are_another_experiment(output_dir: Path) -> None:
@@ -213,6 +276,6 @@ def test_numbers_have_not_changed_unnoticed(output_dir: Path) -> None:
     training, _ = prepared(SMALL, output_dir)
     draw = torch.Generator().manual_seed(0)  # not the corpus: its bits may differ between machines
     training.train.table.features.copy_(torch.randn(training.train.table.features.shape, generator=draw))
-    losses = [train_module._learn(training, epoch, lambda: None, lambda *state: None).loss for epoch in (1, 2)]
+    losses = [train_module._learn(training, [{}] * before, lambda: None, lambda *state: None).loss for before in (0, 1)]
     assert RESULTS_VERSION == 1
     assert losses == pytest.approx([3.743, 3.641], abs=2e-3)

@@ -1,38 +1,228 @@
-"""Optimizers: each takes a model and gives torch's own optimizer over its parameters, fused.
+"""Optimizers: each takes a model and gives an optimizer over its parameters, torch's own and fused where there is one.
 
-Weight decay is for weight matrices; biases and norms are decayed only where `decay_all` asks for it.
+Weight decay is for weight matrices; biases and norms are decayed only where `decay_all` asks for it. Before each step
+the training loop sets `lr` and `progress`, the fraction of the run's steps already done, of every parameter group.
 """
 
-from typing import Annotated, Any
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, TypedDict, Unpack
 
 import torch
-from annotated_types import Len
-from torch import nn
+from annotated_types import Gt, Len, Lt
+from torch import Tensor, nn
 
 from ablate.quantity import NonNegative, Positive, ProperFraction
 
 Betas = Annotated[list[ProperFraction], Len(2, 2)]
+Interior = Annotated[float, Gt(0), Lt(1)]
 
 
-def sgd(model: nn.Module, *, lr: Positive, weight_decay: NonNegative, decay_all: bool) -> torch.optim.Optimizer:
+class Decay(TypedDict):
+    """What all optimizers have in common."""
+
+    weight_decay: NonNegative
+    decay_all: bool
+
+
+def sgd(model: nn.Module, *, lr: Positive, **decay: Unpack[Decay]) -> torch.optim.Optimizer:
     """Plain stochastic gradient descent, without momentum."""
-    return torch.optim.SGD(_groups(model, weight_decay, decay_all), lr=lr, fused=True)
+    return torch.optim.SGD(_groups(model, **decay), lr=lr, fused=True)
 
 
-def adam(
-    model: nn.Module, *, lr: Positive, betas: Betas, eps: Positive, weight_decay: NonNegative, decay_all: bool
+def momentum(
+    model: nn.Module, *, lr: Positive, momentum: ProperFraction, **decay: Unpack[Decay]
 ) -> torch.optim.Optimizer:
+    """Gradient descent along a decaying sum of the gradients so far (heavy ball)."""
+    return torch.optim.SGD(_groups(model, **decay), lr=lr, momentum=momentum, fused=True)
+
+
+def nesterov(model: nn.Module, *, lr: Positive, momentum: Interior, **decay: Unpack[Decay]) -> torch.optim.Optimizer:
+    """Momentum with the look-ahead of Nesterov, in the form of Sutskever et al. 2013."""
+    return torch.optim.SGD(_groups(model, **decay), lr=lr, momentum=momentum, nesterov=True, fused=True)
+
+
+def adagrad(
+    model: nn.Module, *, lr: Positive, initial_accumulator: NonNegative, eps: Positive, **decay: Unpack[Decay]
+) -> torch.optim.Optimizer:
+    """A rate for each weight that falls with the sum of its squared gradients (Duchi et al. 2011)."""
+    return torch.optim.Adagrad(
+        _groups(model, **decay), lr=lr, initial_accumulator_value=initial_accumulator, eps=eps, fused=_on_cpu(model)
+    )
+
+
+def adadelta(
+    model: nn.Module, *, lr: Positive, rho: ProperFraction, eps: Positive, **decay: Unpack[Decay]
+) -> torch.optim.Optimizer:
+    """Steps in the ratio of past steps to past gradients, so that the usual `lr` is 1 (arXiv:1212.5701)."""
+    return torch.optim.Adadelta(_groups(model, **decay), lr=lr, rho=rho, eps=eps)
+
+
+def rmsprop(
+    model: nn.Module,
+    *,
+    lr: Positive,
+    alpha: ProperFraction,
+    eps: Positive,
+    momentum: ProperFraction,
+    centered: bool,
+    **decay: Unpack[Decay],
+) -> torch.optim.Optimizer:
+    """Gradients over the root of their running mean square (Hinton's lecture 6e); `centered`: over their deviation."""
+    groups = _groups(model, **decay)
+    return torch.optim.RMSprop(groups, lr=lr, alpha=alpha, eps=eps, momentum=momentum, centered=centered)
+
+
+class Moments(Decay):
+    """What Adam and its relatives have in common: running means of gradients and of their squares."""
+
+    lr: Positive
+    betas: Betas
+    eps: Positive
+
+
+def adam(model: nn.Module, **moments: Unpack[Moments]) -> torch.optim.Optimizer:
     """Adam (arXiv:1412.6980); its weight decay is added to the gradient."""
-    groups = _groups(model, weight_decay, decay_all)
-    return torch.optim.Adam(groups, lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=True)
+    return torch.optim.Adam(fused=True, **_adams(model, **moments))
 
 
-def adamw(
-    model: nn.Module, *, lr: Positive, betas: Betas, eps: Positive, weight_decay: NonNegative, decay_all: bool
-) -> torch.optim.Optimizer:
+def adamw(model: nn.Module, **moments: Unpack[Moments]) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay (arXiv:1711.05101)."""
-    groups = _groups(model, weight_decay, decay_all)
-    return torch.optim.AdamW(groups, lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=True)
+    return torch.optim.AdamW(fused=True, **_adams(model, **moments))
+
+
+def nadam(model: nn.Module, **moments: Unpack[Moments]) -> torch.optim.Optimizer:
+    """Adam with Nesterov's look-ahead (Dozat 2016); its weight decay is added to the gradient."""
+    return torch.optim.NAdam(**_adams(model, **moments))
+
+
+def radam(model: nn.Module, **moments: Unpack[Moments]) -> torch.optim.Optimizer:
+    """Adam that takes momentum's steps until its variances can be trusted (arXiv:1908.03265)."""
+    return torch.optim.RAdam(**_adams(model, **moments))
+
+
+def sam(
+    model: nn.Module,
+    *,
+    lr: Positive,
+    momentum: ProperFraction,
+    rho: Positive,
+    adaptive: bool,
+    **decay: Unpack[Decay],
+) -> torch.optim.Optimizer:
+    """SGD with the gradient at the worst weights within `rho`: sharpness-aware minimization (arXiv:2010.01412).
+
+    With `adaptive` the neighbourhood scales with each weight (arXiv:2102.11600).
+    """
+    from pytorch_optimizer import SAM  # takes seconds to import
+
+    return SAM(
+        _groups(model, **decay), torch.optim.SGD, rho=rho, adaptive=adaptive, lr=lr, momentum=momentum, fused=True
+    )
+
+
+def sam_adamw(model: nn.Module, *, rho: Positive, adaptive: bool, **moments: Unpack[Moments]) -> torch.optim.Optimizer:
+    """AdamW with the gradient at the worst weights within `rho`, as `sam` is over SGD."""
+    from pytorch_optimizer import SAM
+
+    given = _adams(model, **moments)
+    return SAM(given.pop("params"), torch.optim.AdamW, rho=rho, adaptive=adaptive, fused=True, **given)
+
+
+def takes_two_gradients(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether its step needs a closure that computes the gradients again, at other weights, as SAM's does."""
+    return hasattr(optimizer, "first_step")
+
+
+def adam_to_sgd(
+    model: nn.Module, *, switch: Interior | None, tolerance: Positive, **moments: Unpack[Moments]
+) -> torch.optim.Optimizer:
+    """Adam, then SGD with the rate that fits Adam's steps: `AdamToSGD`."""
+    return AdamToSGD(switch=switch, tolerance=tolerance, **_adams(model, **moments))
+
+
+class AdamToSGD(torch.optim.Optimizer):
+    """Adam until its steps tell the rate at which SGD would move as far, then SGD (SWATS, arXiv:1712.07628, alg. 1).
+
+    The rate is the running mean of |p|^2 / -p.g over Adam's steps p and gradients g, all parameters being one vector.
+    SGD begins where mean and present value differ by less than `tolerance` (the criterion, which waits for the device
+    each step), or at the fraction `switch` of the run. The mean is kept per unit of `lr`, so that a schedule neither
+    disturbs it nor ends with the switch; with a constant rate it is the paper's.
+
+    The step raises ValueError where the switch comes while the mean is not positive: Adam then climbs.
+    """
+
+    # pytorch-optimizer's SWATS lets any one tensor switch its whole group, at that tensor's rate; hence our own.
+
+    def __init__(
+        self,
+        params: Any,
+        *,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        switch: float | None,
+        tolerance: float,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": 0.0, "progress": 0.0})
+        self.switch, self.tolerance = switch, tolerance
+        # In a group, and hence in the checkpoint: Adam's steps, the mean, and once it is chosen SGD's rate over lr.
+        self.param_groups[0] |= {"steps": 0, "mean": torch.zeros(()), "ratio": None}
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One step of Adam or of SGD; `closure` is not used."""
+        shared = self.param_groups[0]
+        if shared["ratio"] is None and self.switch is not None and shared["progress"] >= self.switch:
+            self._switch(float(shared["mean"]) / (1 - shared["betas"][1] ** shared["steps"]))
+        if shared["ratio"] is None:
+            self._adam_step(shared)
+        else:
+            self._sgd_step(shared)
+
+    def _adam_step(self, shared: dict[str, Any]) -> None:
+        shared["steps"] += 1
+        (beta1, beta2), steps = shared["betas"], shared["steps"]
+        size = shared["lr"] * (1 - beta2**steps) ** 0.5 / (1 - beta1**steps)
+        length, slope = [], []
+        for parameter, gradient, group in self._gradients():
+            state = self.state[parameter]
+            if not state:
+                state |= {"first": torch.zeros_like(parameter), "second": torch.zeros_like(parameter)}
+            state["first"].lerp_(gradient, 1 - beta1)
+            state["second"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+            move = state["first"] / (state["second"].sqrt() + group["eps"]) * -size
+            parameter.add_(move)
+            length.append(move.square().sum())
+            slope.append((move * gradient).sum())
+        descent = -torch.stack(slope).sum() * shared["lr"]
+        present = torch.where(descent == 0, shared["mean"].to(descent), torch.stack(length).sum() / descent)
+        shared["mean"] = torch.lerp(shared["mean"].to(present), present, 1 - beta2)
+        mean = shared["mean"] / (1 - beta2**steps)
+        if self.switch is None and steps > 1 and mean > 0 and (mean - present).abs() * shared["lr"] < self.tolerance:
+            self._switch(float(mean))
+
+    def _switch(self, ratio: float) -> None:
+        if not ratio > 0:
+            raise ValueError(f"optimizer.switch={self.switch}: Adam's steps give no rate for SGD there ({ratio})")
+        self.param_groups[0]["ratio"] = ratio
+        self.state.clear()
+
+    def _sgd_step(self, shared: dict[str, Any]) -> None:
+        beta1, rate = shared["betas"][0], shared["ratio"] * shared["lr"]
+        for parameter, gradient, _ in self._gradients():
+            state = self.state[parameter]
+            if not state:
+                state["velocity"] = torch.zeros_like(parameter)
+            state["velocity"].mul_(beta1).add_(gradient)
+            parameter.add_(state["velocity"], alpha=-(1 - beta1) * rate)
+
+    def _gradients(self) -> Iterator[tuple[nn.Parameter, Tensor, dict[str, Any]]]:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    yield parameter, parameter.grad.add(parameter, alpha=group["weight_decay"]), group
 
 
 def _groups(model: nn.Module, weight_decay: float, decay_all: bool) -> list[dict[str, Any]]:
@@ -42,3 +232,12 @@ def _groups(model: nn.Module, weight_decay: float, decay_all: bool) -> list[dict
         (decayed if decay_all or parameter.ndim > 1 else free).append(parameter)
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
+
+
+def _adams(model: nn.Module, **moments: Unpack[Moments]) -> dict[str, Any]:
+    groups = _groups(model, moments["weight_decay"], moments["decay_all"])
+    return {"params": groups, "lr": moments["lr"], "betas": tuple(moments["betas"]), "eps": moments["eps"]}
+
+
+def _on_cpu(model: nn.Module) -> bool:
+    return next(model.parameters()).device.type == "cpu"

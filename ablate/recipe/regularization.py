@@ -5,23 +5,35 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
-from ablate.quantity import Count, NonNegative, ProperFraction
+from ablate.quantity import Count, Fraction, NonNegative, Positive, ProperFraction
 
 
 @dataclass(frozen=True, kw_only=True)
 class Regularization:
-    """Penalties of the weight matrices, added to the loss; biases and norms are free.
+    """Penalties of the weight matrices, added to the loss, and what else keeps a model from fitting too well.
 
     `dropout` acts in the model: `arch.dropout` takes it from here unless it is given there.
     `patience` epochs without a validation accuracy that is better by `least_improvement` end the run early.
+    Of `max_gradient_norm` and `max_gradient` only one may be given (ValueError).
     """
 
     dropout: ProperFraction
     l1: NonNegative
     l2: NonNegative
+    label_smoothing: Fraction
     patience: Count | None
     least_improvement: NonNegative
+    max_gradient_norm: Positive | None
+    max_gradient: Positive | None
+
+    def __post_init__(self) -> None:
+        if self.max_gradient_norm is not None and self.max_gradient is not None:
+            raise ValueError(
+                f"regularization.max_gradient_norm={self.max_gradient_norm} and "
+                f"regularization.max_gradient={self.max_gradient} both clip the gradient; give one of them"
+            )
 
     def ends(self, accuracies: Sequence[float]) -> bool:
         """Whether the run should end after these validation accuracies (epochs,), oldest first.
@@ -48,3 +60,19 @@ class Regularization:
         if self.l2 > 0:
             terms += [self.l2 * weight.square().sum() for weight in weights]
         return torch.stack(terms).sum() if terms else None
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross entropy of logits (batch, classes) with smoothed labels (batch,): arXiv:1512.00567, section 7."""
+        return cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+
+    @property
+    def clips(self) -> bool:
+        """Whether `clip` does anything."""
+        return self.max_gradient_norm is not None or self.max_gradient is not None
+
+    def clip(self, model: nn.Module) -> None:
+        """Shorten the gradient in place, by its norm over all parameters or value by value (arXiv:1211.5063)."""
+        if self.max_gradient_norm is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), self.max_gradient_norm)
+        if self.max_gradient is not None:
+            nn.utils.clip_grad_value_(model.parameters(), self.max_gradient)
