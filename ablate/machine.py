@@ -25,7 +25,7 @@ def configure(device_name: DeviceName, precision: Precision, threads: int | None
     torch.set_num_threads(threads or physical_cores())
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # as use_deterministic_algorithms(True), which imports for a second
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return device
 

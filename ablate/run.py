@@ -110,6 +110,9 @@ def run(composed: DictConfig) -> None:
     choices = {group: choices[group] for group in GROUPS if group in config}
     overrides = [override.lstrip("+") for override in HydraConfig.get().overrides.task]
     compose.check_settings(config, overrides)
+    if config["plot"]:
+        _plot(config, choices)
+        return
     corpus = compose.instantiate(config, "data")
     try:
         fingerprint = corpus.fingerprint(Path(config["output_dir"], "cache"))
@@ -157,6 +160,21 @@ def run(composed: DictConfig) -> None:
                 "data_fingerprint": fingerprint,
             }
             _train(training, folder, lease, tracker, screen, identity)
+
+
+_curves: dict[str, Any] = {}
+
+
+def _plot(config: compose.Config, choices: dict[str, str]) -> None:
+    """Draw the learning rates of this run, and of those before it in the multirun, into one picture."""
+    from ablate import plot
+
+    _curves[" ".join(compose.differences(config, choices)) or "all defaults"] = plot.learning_rates(config)
+    path = Path(config["output_dir"], "plots", "scheduler.png")
+    plot.draw(_curves, path)
+    Screen().say(
+        f"{path}: {len(_curves)} learning-rate {'curve' if len(_curves) == 1 else 'curves'}; nothing is trained"
+    )
 
 
 def _show(result: dict[str, Any], folder: RunFolder, screen: Screen) -> None:

@@ -49,6 +49,7 @@ class Settings(TypedDict):
     max_params: Count | None
     output_dir: Annotated[str, Len(1)]
     rerun: bool
+    plot: Literal["scheduler"] | None
     wandb: Wandb
     team: Team
     study: Study

@@ -1,5 +1,6 @@
 """conf/ mirrors ablate/recipe/, tests/ mirror ablate/, and pure decisions stay pure."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,27 @@ def test_every_option_names_a_callable_of_its_groups_module() -> None:
         targets = [line.split(": ")[1] for line in lines if line.startswith("_target_")]
         assert targets or "defaults:" in lines[1], file
         assert all(target.startswith(f"ablate.recipe.{file.parent.name}.") for target in targets), file
+
+
+def test_every_key_of_an_option_says_its_unit_or_meaning() -> None:
+    for file in (ROOT / "conf").glob("*/*.yaml"):
+        for line in file.read_text().splitlines()[1:]:
+            if not line.startswith(("_target_", "defaults:", " ", "#", "-")):
+                assert " # " in line, f"{file}: {line}"
+
+
+def test_the_readme_lists_every_option_and_says_when_to_try_it() -> None:
+    readme = (ROOT / "README.md").read_text()
+    groups, when = readme.split("## Which option when")
+    when = when.split("\n## ")[0]
+    for group in GROUPS:
+        row = next(line for line in groups.splitlines() if line.startswith(f"| `{group}`"))
+        listed = re.findall(r"`(\w+)`", row.split("|")[2])
+        assert sorted(listed) == sorted(file.stem for file in (ROOT / "conf" / group).glob("*.yaml")), group
+        if group != "data":
+            lines = when.split(f"**{group}**")[1].split("\n**")[0].splitlines()
+            explained = [option for line in lines for option in re.findall(r"`(\w+)`", line.split(" | ")[0])]
+            assert set(listed) <= set(explained), group
 
 
 def test_every_test_file_mirrors_a_module() -> None:

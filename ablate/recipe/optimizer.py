@@ -200,7 +200,8 @@ class AdamToSGD(torch.optim.Optimizer):
         present = torch.where(descent == 0, shared["mean"].to(descent), torch.stack(length).sum() / descent)
         shared["mean"] = torch.lerp(shared["mean"].to(present), present, 1 - beta2)
         mean = shared["mean"] / (1 - beta2**steps)
-        if self.switch is None and steps > 1 and mean > 0 and (mean - present).abs() * shared["lr"] < self.tolerance:
+        apart = (mean - present).abs() * self.defaults["lr"]  # not the schedule's, which may end at 0
+        if self.switch is None and steps > 1 and mean > 0 and apart < self.tolerance:
             self._switch(float(mean))
 
     def _switch(self, ratio: float) -> None:

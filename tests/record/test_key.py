@@ -29,7 +29,7 @@ def changed(config: Config, path: str, value: Any) -> Config:
 def test_the_contracts_list_is_the_whole_list() -> None:
     outside = {path for path in LEAVES if is_outside(path)}
     assert outside == {
-        "data.root", "device", "max_params", "output_dir", "rerun", "study.name", "team.member", "threads",
+        "data.root", "device", "max_params", "output_dir", "plot", "rerun", "study.name", "team.member", "threads",
         "wandb.alert", "wandb.entity", "wandb.mode", "wandb.notes", "wandb.project", "wandb.tags",
     }  # fmt: skip
 
