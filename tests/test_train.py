@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +254,13 @@ def test_plateau_lowers_the_rate_for_the_epochs_after_bad_ones(output_dir: Path)
         [*SMALL, "scheduler=plateau", "scheduler.patience=0", "scheduler.least_improvement=1"], output_dir
     )
     assert [row["lr"] for row in rows(folder)] == pytest.approx([1e-3, 1e-3, 3e-4])
+
+
+def test_adam_becomes_sgd_after_the_fraction_of_the_run(output_dir: Path) -> None:
+    training, folder = prepared([*SMALL, "optimizer=adam_to_sgd", "optimizer.switch=0.4"], output_dir)
+    run(training, folder)
+    shared = training.optimizer.param_groups[0]
+    assert shared["steps"] == math.ceil(0.4 * training.num_steps) and shared["ratio"] > 0
 
 
 def test_the_loss_is_smoothed_in_training_only(output_dir: Path) -> None:
