@@ -7,6 +7,7 @@ module in `ablate.recipe`. Nothing else may be called, and types and ranges are 
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import difflib
 import functools
@@ -21,6 +22,8 @@ import hydra
 import hydra.utils
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.core.plugins import Plugins
 from hydra.errors import InstantiationException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -82,15 +85,55 @@ def compose(overrides: Sequence[str]) -> DictConfig:
         return hydra.compose("config", list(overrides))
 
 
+class Compositions:
+    """Configs of many lists of overrides that differ in their values: a set of options is composed once.
+
+    All lists must override the same keys.
+    """
+
+    def __init__(self) -> None:
+        self._parse = functools.cache(OverridesParser.create().parse_override)
+        self._composed: dict[tuple[str, ...], DictConfig] = {}
+
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
+        """As the function of this name."""
+        parsed = [self._parse(override) for override in overrides]
+        values = [each for each in parsed if self._is_plain_value(each)]
+        options = tuple(str(each.input_line) for each in parsed if not self._is_plain_value(each))
+        if options not in self._composed:
+            self._composed[options] = compose(overrides)
+            return copy.deepcopy(self._composed[options])
+        composed = copy.deepcopy(self._composed[options])
+        for each in values:
+            OmegaConf.update(composed, each.key_or_group, each.value(), merge=True)
+        return composed
+
+    @staticmethod
+    def _is_plain_value(override: Override) -> bool:
+        """Whether it only puts a value in the place of another, which Hydra does last of all."""
+        is_change = override.type is OverrideType.CHANGE and not isinstance(override.value(), dict)
+        return is_change and override.key_or_group not in (*GROUPS, "study") and override.package is None
+
+
+@functools.cache
+def _defaults() -> dict[str, str]:
+    """The option of each group where nothing is chosen."""
+    return dict(hydra.compose("config", return_hydra_config=True).hydra.runtime.choices)
+
+
+@functools.cache
+def _plain(choices: tuple[str, ...]) -> dict[str, Any]:
+    """The leaves of a config that has only these options."""
+    plain = OmegaConf.to_container(hydra.compose("config", list(choices)), resolve=True)
+    return dict(leaves(typing.cast(Config, plain)))
+
+
 def differences(config: Config, choices: Mapping[str, str]) -> list[str]:
     """What a config has that is not default, as overrides without the seed: options first, then single values."""
     with _initialized():
-        defaults = hydra.compose("config", return_hydra_config=True).hydra.runtime.choices
-        base = hydra.compose("config", [f"{group}={option}" for group, option in choices.items()])
+        defaults = _defaults()
+        before = _plain(tuple(f"{group}={option}" for group, option in choices.items()))
     options = [f"{group}={option}" for group, option in choices.items() if option != defaults[group]]
-    plain = OmegaConf.to_container(base, resolve=True)
-    assert isinstance(plain, dict)
-    before = dict(leaves(typing.cast(Config, plain)))
     values = [f"{path}={value}" for path, value in leaves(config) if before.get(path) != value]
     return options + [
         value for value in values if not is_outside(value.split("=")[0]) and not value.startswith("seed=")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, ClassVar, TextIO, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -31,22 +32,32 @@ class _Console(Console):
 
 
 class Screen:
-    """Standard output, and the run's log once it is there. Bars are shown on a terminal only."""
+    """Standard output, and the run's log once it is there. Bars are shown on a terminal only.
 
-    def __init__(self) -> None:
-        self._console = _Console(soft_wrap=True, highlight=False, markup=False)
-        self._console.width = self._console.width if self._console.is_terminal else _PLAIN_WIDTH
+    A `quiet` one, of a run among many, shows only what is announced; its log has all.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._sweep = Sweep.current
+        self._console = self._sweep.console if self._sweep else _console()
+        self.quiet = quiet
         self.log: TextIO | None = None
 
     def say(self, text: str) -> None:
         """A line, in the log with the time."""
+        if self.quiet:
+            self._write(text)
+        else:
+            self.announce(text)
+
+    def announce(self, text: str) -> None:
+        """A line that a quiet screen shows too."""
         self._print(text)
-        if self.log:
-            self.log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+        self._write(text)
 
     def track(self, items: Iterable[Item], total: int, title: str) -> Iterator[Item]:
         """The items, with a bar of how many have been taken; a line instead where there is no terminal."""
-        if not self._console.is_terminal:
+        if not self._console.is_terminal or self.quiet:
             self.say(f"{title} ...")
             yield from items
             return
@@ -58,11 +69,15 @@ class Screen:
 
     def bar(self, num_steps: int, done: int) -> TrainingBar:
         """The bar of a training of so many steps, of which some are done."""
-        progress = self._progress(TextColumn("{task.fields[state]}"))
-        return TrainingBar(progress, progress.add_task("training", total=num_steps, completed=done, state=""))
+        shared = self._sweep.progress if self._sweep else None
+        progress = shared or self._progress(TextColumn("{task.fields[state]}"))
+        task = progress.add_task("training", total=num_steps, completed=done, state="")
+        return TrainingBar(progress, task, is_shared=shared is not None)
 
     def table(self, rows: Mapping[str, object]) -> None:
         """Names and values, one a line, never wrapped: a path or a command is there to be copied."""
+        if self.quiet:
+            return
         width = max(map(len, rows))
         for name, value in rows.items():
             self._print(Text.assemble((name.ljust(width), "bold"), f"  {value}"))
@@ -73,25 +88,91 @@ class Screen:
         except OSError:
             mute()
 
+    def _write(self, text: str) -> None:
+        if self.log:
+            self.log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+
     def _progress(self, *columns: TextColumn) -> Progress:
-        return Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *columns, TimeRemainingColumn(),
-            console=self._console, transient=True, disable=not self._console.is_terminal,
-        )  # fmt: skip
+        return _progress(self._console, *columns)
+
+
+def _console() -> Console:
+    console = _Console(soft_wrap=True, highlight=False, markup=False)
+    console.width = console.width if console.is_terminal else _PLAIN_WIDTH
+    return console
+
+
+def _progress(console: Console, *columns: TextColumn) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *columns, TimeRemainingColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+    )  # fmt: skip
+
+
+class Sweep:
+    """A bar over the runs of a multirun, under which its runs show theirs; there is one at a time in a process."""
+
+    current: ClassVar[Sweep | None] = None
+
+    def __init__(self, num_runs: int) -> None:
+        self.console = _console()
+        self.progress = _progress(self.console, TextColumn("{task.fields[state]}"))
+        self._task = self.progress.add_task("study", total=num_runs, state="")
+        self._num_runs, self._done, self._started = num_runs, 0, time.monotonic()
+
+    def __enter__(self) -> Sweep:
+        Sweep.current = self
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        Sweep.current = None
+        self.progress.stop()
+
+    def advance(self) -> None:
+        """One run more has ended, whatever its end."""
+        self._done += 1
+        self.progress.advance(self._task)
+
+    def position(self) -> str:
+        """Which of the runs is under way, and how long those behind it may take, for the line that it ends with."""
+        number = self._done + 1
+        left = (time.monotonic() - self._started) / number * (self._num_runs - number)
+        return f"{number}/{self._num_runs}" + (f", {duration(left)} left" if left else "")
+
+
+def duration(seconds: float) -> str:
+    """A time in two units at most.
+
+    >>> duration(8.04), duration(70), duration(4000), duration(200000)
+    ('8.0 s', '1 min 10 s', '1 h 6 min', '2 d 7 h')
+    """
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    units = [("d", 86400), ("h", 3600), ("min", 60), ("s", 1)]
+    whole = round(seconds)
+    for (large, size), (small, part) in itertools.pairwise(units):
+        if whole >= size:
+            return f"{whole // size} {large} {whole % size // part} {small}"
+    return f"{whole} s"
 
 
 class TrainingBar:
     """A bar over a training's steps, with its epoch, loss and speed."""
 
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        self._progress, self._task = progress, task
+    def __init__(self, progress: Progress, task: TaskID, *, is_shared: bool) -> None:
+        self._progress, self._task, self._is_shared = progress, task, is_shared
 
     def __enter__(self) -> TrainingBar:
-        self._progress.start()
+        if not self._is_shared:
+            self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if self._is_shared:
+            self._progress.remove_task(self._task)
+        else:
+            self._progress.stop()
 
     def advance(self) -> None:
         """One step more."""
@@ -102,6 +183,19 @@ class TrainingBar:
         self._progress.update(
             self._task, description=f"epoch {epoch}", state=f"loss {loss:.3f}, {frames_per_second:,.0f} frames/s"
         )
+
+
+def line(name: str, result: Mapping[str, Any]) -> str:
+    """A run of a multirun in a line."""
+    position = f"[{Sweep.current.position()}] " if Sweep.current else ""
+    metrics = result["metrics"]
+    if metrics["best_epoch"] is None:
+        return f"{position}{name}: {result['status']}, {duration(result['seconds'])}"
+    diverged = f"{result['status']}, " if result["status"] != "finished" else ""
+    return (
+        f"{position}{name}: {diverged}val accuracy {metrics['val/accuracy']:.4f} (epoch {metrics['best_epoch']} of "
+        f"{result['epochs']}), {duration(result['seconds'])}"
+    )
 
 
 def summary(result: Mapping[str, Any], folder: Path, how_to_sync: str | None) -> dict[str, object]:

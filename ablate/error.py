@@ -5,5 +5,9 @@ class UserError(Exception):
     """A command that is refused: exit code 2. The text names the key or file, what was expected, what was found."""
 
 
+class IncompleteError(Exception):
+    """A study that is not as far as was asked for: exit code 1."""
+
+
 class BusyError(Exception):
     """A run that another process is training: exit code 1."""

@@ -36,8 +36,8 @@ def learning_rates(config: Config) -> Curve:
     return Curve([step / each for step in range(epochs * each)], rates)
 
 
-def draw(curves: Mapping[str, Curve], path: Path) -> None:
-    """A picture (PNG) of the curves by their names."""
+def draw(curves: Mapping[str, Curve], output_dir: str | Path) -> str:
+    """Make a picture (PNG) of the curves by their names; what there is to say of it."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -49,7 +49,9 @@ def draw(curves: Mapping[str, Curve], path: Path) -> None:
     axes.set(xlabel="epochs", ylabel="learning rate", ylim=(0, None))
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=1 if len(curves) < 4 else 2, fontsize="small")
+    path = Path(output_dir, "plots", "scheduler.png")
     path.parent.mkdir(parents=True, exist_ok=True)
     with write_atomically(path) as file:
         figure.savefig(file, format="png", dpi=120)
     pyplot.close(figure)
+    return f"{path}: {len(curves)} learning-rate {'curve' if len(curves) == 1 else 'curves'}; nothing is trained"

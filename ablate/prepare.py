@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from ablate import machine
-from ablate.compose import Config, check, instantiate
+from ablate.compose import GROUPS, Config, check, instantiate
 from ablate.display import Screen
 from ablate.error import UserError
 from ablate.recipe import arch
@@ -96,23 +98,59 @@ class Training:
         return self.steps_an_epoch * int(self.config["epochs"])
 
 
-def prepare(config: Config, corpus: Corpus, screen: Screen) -> Training:
+class Tables:
+    """The normalized tables of this process's latest runs, as many as fit into a quarter of its memory."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[FrameTable, FrameTable]] = {}
+        self._limit = psutil.virtual_memory().total // 4
+
+    def get(self, config: Config, make: Callable[[], tuple[FrameTable, FrameTable]]) -> tuple[FrameTable, FrameTable]:
+        """The training and validation tables of a config, made unless a run with the same data has been before."""
+        data = {key: value for key, value in config["data"].items() if key != "context"}  # one table serves them all
+        seed = config["seed"] if data["fraction"] < 1 else None
+        name = json.dumps([data, config["normalization"], config["output_dir"], seed], sort_keys=True)
+        found = self._made.pop(name, None) or make()
+        self._made[name] = found
+        while len(self._made) > 1 and sum(map(_num_bytes, self._made.values())) > self._limit:
+            del self._made[next(iter(self._made))]
+        return found
+
+
+def rehearse(config: Config, corpus: Corpus) -> None:
+    """Refuse what is wrong with the parts of a training, with neither data nor memory for a model.
+
+    Raises `UserError`.
+    """
+    for group in GROUPS:
+        check(config, group)
+    machine.configure(config["device"], config["precision"], config["threads"])
+    with torch.device("meta"):
+        _parts(config, corpus)
+
+
+def cost(config: Config) -> float:
+    """What a run's training costs relative to another's on the same data: multiplications a frame x its frames."""
+    corpus: Corpus = instantiate(config, "data")
+    with torch.device("meta"):
+        model = instantiate(config, "arch", (2 * corpus.context + 1) * _asked(corpus.num_mfcc), len(PHONEMES))
+    return float(arch.multiply_adds(model) * config["epochs"] * corpus.fraction)
+
+
+def prepare(config: Config, corpus: Corpus, screen: Screen, tables: Tables | None = None) -> Training:
     """All parts of a training. What is wrong with the config is refused before any data are loaded.
 
     Raises `UserError`.
     """
-    for group in ("normalization", "optimizer", "scheduler"):  # used only once the data are there
+    for group in ("initialization", "normalization", "scheduler"):  # those not used before the data are there
         check(config, group)
     device = machine.configure(config["device"], config["precision"], config["threads"])
-    num_frames, num_mfcc = 2 * corpus.context + 1, _asked(corpus.num_mfcc)
-    model = _model(config, num_frames * num_mfcc).to(device)
-    augment = instantiate(config, "augmentation", num_frames, num_mfcc)
-    regularization = instantiate(config, "regularization")
-    optimizer = instantiate(config, "optimizer", model)
-    if takes_two_gradients(optimizer) and config["precision"] == "fp16":
-        raise UserError("precision=fp16: its loss scaling knows one gradient a step, and SAM takes two; take bf16")
+    model, augment, regularization = _parts(config, corpus)
+    generator = torch.Generator().manual_seed(stream_seed(config, "initialization"))
+    instantiate(config, "initialization", model, generator, config["arch"]["activation"])
+    optimizer = instantiate(config, "optimizer", model.to(device))
 
-    train, val = _tables(config, corpus, screen)
+    train, val = (tables or Tables()).get(config, lambda: _tables(config, corpus, screen))
     steps = max(1, len(train.labels) // config["batch_size"]) * config["epochs"]
     schedule = instantiate(config, "scheduler", steps)
     return Training(
@@ -131,6 +169,18 @@ def prepare(config: Config, corpus: Corpus, screen: Screen) -> Training:
     )
 
 
+def _parts(config: Config, corpus: Corpus) -> tuple[nn.Sequential, Augmentation, Regularization]:
+    """The model before its initialization, and what the config alone decides."""
+    num_frames, num_mfcc = 2 * corpus.context + 1, _asked(corpus.num_mfcc)
+    model = _model(config, num_frames * num_mfcc)
+    augment = instantiate(config, "augmentation", num_frames, num_mfcc)
+    regularization = instantiate(config, "regularization")
+    if config["precision"] == "fp16" and takes_two_gradients(instantiate(config, "optimizer", model)):
+        raise UserError("precision=fp16: its loss scaling knows one gradient a step, and SAM takes two; take bf16")
+    check(config, "optimizer")
+    return model, augment, regularization
+
+
 def _model(config: Config, num_inputs: int) -> nn.Sequential:
     dropout = config["regularization"].get("dropout", 0)
     if dropout and config["arch"].get("dropout") != dropout:
@@ -143,9 +193,11 @@ def _model(config: Config, num_inputs: int) -> nn.Sequential:
         raise UserError(f"max_params={config['max_params']}: the model has {size} parameters; choose a smaller arch")
     if config["batch_size"] == 1 and any(isinstance(module, nn.BatchNorm1d) for module in model):
         raise UserError("batch_size=1: a batch norm needs at least 2 frames a batch; or take arch.norm=layer or none")
-    generator = torch.Generator().manual_seed(stream_seed(config, "initialization"))
-    instantiate(config, "initialization", model, generator, config["arch"]["activation"])
     return model
+
+
+def _num_bytes(tables: tuple[FrameTable, FrameTable]) -> int:
+    return sum(table.features.nbytes + table.labels.nbytes + table.centre.nbytes for table in tables)
 
 
 def _tables(config: Config, corpus: Corpus, screen: Screen) -> tuple[FrameTable, FrameTable]:

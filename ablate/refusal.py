@@ -14,7 +14,7 @@ from yaml import MarkedYAMLError, YAMLError
 
 from ablate.command_line import ALIASES
 from ablate.compose import GROUPS, compose, nearest, options, user_conf_dir
-from ablate.error import BusyError, UserError
+from ablate.error import BusyError, IncompleteError, UserError
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
@@ -24,7 +24,7 @@ def refusal(error: Exception, overrides: Sequence[str]) -> tuple[int, str] | Non
     """Exit code and text for an error that has its cause outside the code; none for a fault of ours."""
     if isinstance(error, UserError):
         return 2, str(error)
-    if isinstance(error, BusyError):
+    if isinstance(error, BusyError | IncompleteError):
         return 1, str(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
         group, _, option = error.missing_cfg_file.rpartition("/")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import io
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -20,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ablate import command_line, compose
 from ablate.compose import GROUPS
-from ablate.display import Screen, mute, summary
+from ablate.display import Screen, line, mute, summary
 from ablate.error import BusyError, UserError
 from ablate.interruption import Interruption, as_keyboard_interrupt
 from ablate.record import store, tracking
@@ -31,7 +33,7 @@ from ablate.record.tracking import Tracker
 from ablate.refusal import refusal
 
 if TYPE_CHECKING:
-    from ablate.prepare import Training
+    from ablate.prepare import Tables, Training
 
 _INTERRUPTED = 130
 # Read by the libraries of threads when torch is loaded; `threads` decides alone, since bits depend on it.
@@ -89,19 +91,27 @@ class _OfSingleRun(BaseException):
 
 
 def task(composed: DictConfig) -> None:
-    """What Hydra calls for a run."""
+    """What Hydra calls for a run: the only one, or one of a multirun, which shows little but what has become of it."""
     if "torch" not in sys.modules:
         for name in _THREAD_VARIABLES:
             os.environ.pop(name, None)
+    is_single = HydraConfig.get().mode == RunMode.RUN
+    screen = Screen(quiet=not is_single)
     try:
-        run(composed)
+        if is_single:
+            _check_single(composed)
+        run(composed, screen)
     except Exception as error:
-        if HydraConfig.get().mode == RunMode.RUN:
+        if is_single:
             raise _OfSingleRun(error) from error
-        raise
+        screen.announce(_failure(composed, error))
+        raise error.with_traceback(None) from None  # it holds the run's tensors, and the multirun goes on
+    finally:
+        if not is_single:
+            _free_memory()
 
 
-def run(composed: DictConfig) -> None:
+def run(composed: DictConfig, screen: Screen) -> None:
     """One run: its record shown if it is finished, else trained and recorded. Torch is imported only to train."""
     config = compose.resolve(composed)
     choices = dict(HydraConfig.get().runtime.choices)
@@ -120,7 +130,6 @@ def run(composed: DictConfig) -> None:
         raise UserError(str(error)) from error
     folder = RunFolder(config["output_dir"], key(config, fingerprint))
 
-    screen = Screen()
     if own := compose.user_conf_dir():
         screen.say(f"options of {own} are used before ablate's own")
     if (result := folder.result()) and not config["rerun"]:
@@ -129,9 +138,9 @@ def run(composed: DictConfig) -> None:
     mode, reason = tracking.choose_mode(config["wandb"]["mode"])
     store.check_writable(config["output_dir"])
     folder.check_free()  # before data are loaded for nothing
-    from ablate.prepare import prepare
+    from ablate.prepare import cost, prepare
 
-    training = prepare(config, corpus, screen)
+    training = prepare(config, corpus, screen, _tables())
     with folder.lease() as lease:
         if (result := folder.result()) and not config["rerun"]:  # another process has ended it meanwhile
             _show(result, folder, screen)
@@ -141,40 +150,81 @@ def run(composed: DictConfig) -> None:
         with folder.open(OmegaConf.to_yaml(OmegaConf.create(config))) as screen.log:
             differences = compose.differences(config, choices)
             screen.say(f"run {folder.key}: {' '.join(differences) or 'all defaults'}, seed {config['seed']}")
+            study, member = config["study"], config["team"]["member"]
             tracker = tracking.start(
                 config,
                 key=folder.key,
-                name=" ".join([*differences, f"seed={config['seed']}"]),
+                name=" ".join([study["arm"] or " ".join(differences), f"seed={config['seed']}"]).strip(),
                 mode=mode,
-                tags=[f"{group}={option}" for group, option in choices.items()],
+                tags=[
+                    *(f"{group}={option}" for group, option in choices.items()),
+                    *([f"design={study['design']}"] if study["arm"] else []),
+                    *([f"member={member}"] if member else []),
+                ],
                 repetition=folder.repetitions(),
-                warn=screen.say,
+                warn=screen.announce,
             )
             screen.say(f"wandb: {tracker.mode} ({reason}) {tracker.url}".rstrip())
             identity = {
                 "seed": config["seed"],
                 "epochs": config["epochs"],
-                "overrides": overrides,
+                "overrides": [override for override in overrides if not _is_of_multirun(override)],
                 "choices": choices,
-                "member": config["team"]["member"],
+                "member": member,
                 "data_fingerprint": fingerprint,
+                "cost": cost(config),
             }
-            _train(training, folder, lease, tracker, screen, identity)
+            try:
+                _train(training, folder, lease, tracker, screen, identity)
+            except Exception as error:
+                error.add_note(f"its log: {folder.path / 'run.log'}")
+                raise
 
 
-_curves: dict[str, Any] = {}
+@functools.cache
+def _tables() -> Tables:
+    """Of this process: what one run of a multirun has loaded, the next one has."""
+    from ablate.prepare import Tables
+
+    return Tables()
+
+
+def _is_of_multirun(override: str) -> bool:
+    return override.startswith("study.") and not override.startswith("study.name=")
+
+
+def _check_single(composed: DictConfig) -> None:
+    """Refuse what only a multirun can do."""
+    given = {override.partition("=")[0].lstrip("+") for override in HydraConfig.get().overrides.task}
+    if asked := sorted(given & {"study", *(f"study.{name}" for name in composed["study"] if name != "name")}):
+        raise UserError(f"{asked[0]}: expected a multirun for it; add --multirun")
+
+
+def _failure(composed: DictConfig, error: Exception) -> str:
+    if isinstance(error, BusyError):
+        return str(error)
+    code_and_text = refusal(error, [])
+    text = code_and_text[1] if code_and_text else f"{type(error).__name__}: {error}"
+    notes = "".join(f"; {note}" for note in getattr(error, "__notes__", []))
+    return f"failed: {_name(composed)}: {text}{notes}"
+
+
+def _name(config: Mapping[Any, Any]) -> str:
+    return f"{config['study']['arm']} seed {config['seed']}"
+
+
+def _free_memory() -> None:
+    """Give back what a run had on a GPU, for the next one."""
+    if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def _plot(config: compose.Config, choices: dict[str, str]) -> None:
-    """Draw the learning rates of this run, and of those before it in the multirun, into one picture."""
     from ablate import plot
 
-    _curves[" ".join(compose.differences(config, choices)) or "all defaults"] = plot.learning_rates(config)
-    path = Path(config["output_dir"], "plots", "scheduler.png")
-    plot.draw(_curves, path)
-    Screen().say(
-        f"{path}: {len(_curves)} learning-rate {'curve' if len(_curves) == 1 else 'curves'}; nothing is trained"
-    )
+    name = " ".join(compose.differences(config, choices)) or "all defaults"
+    Screen().say(plot.draw({name: plot.learning_rates(config)}, config["output_dir"]))
 
 
 def _show(result: dict[str, Any], folder: RunFolder, screen: Screen) -> None:
@@ -192,7 +242,7 @@ def _train(
 
     screen.say(arch.describe(training.model, training.config["arch"].get("num_params")))
 
-    announce = partial(screen.say, "stopping after this epoch; once more stops at once")
+    announce = partial(screen.announce, "stopping after this epoch; once more stops at once")
     status: str = "crashed"
     metrics: dict[str, Any] = {}
     try:
@@ -221,8 +271,10 @@ def _train(
     if status == "diverged":
         screen.say("the run diverged: its loss became NaN or infinite; a smaller learning rate is the usual cure")
     if how_to_sync and tracker.mode == "online":
-        screen.say(f"wandb: the server does not have all of this run; `{how_to_sync}` uploads it")
+        screen.announce(f"wandb: the server does not have all of this run; `{how_to_sync}` uploads it")
     screen.table(summary(record, folder.path, how_to_sync))
+    if screen.quiet:
+        screen.announce(line(_name(training.config), record))
     if interruption.asked:  # in the last epoch: this run has ended, and no other is wanted
         raise KeyboardInterrupt
 

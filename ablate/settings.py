@@ -1,17 +1,21 @@
 """The run-level keys of a config, each with its type and range."""
 
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 from annotated_types import Le, Len
 from pydantic import StringConstraints
 
-from ablate.quantity import Count, NonNegativeInteger
+from ablate.quantity import Count, NonNegativeInteger, Positive
+from ablate.study.design import Design, Resolution
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
 
 ProjectName = Annotated[str, StringConstraints(pattern=r"^[^/\\#?%:]+$", max_length=128)]  # as wandb takes them
+
+
+FolderName = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$", max_length=100)]
 
 
 class Wandb(TypedDict):
@@ -26,15 +30,27 @@ class Wandb(TypedDict):
 
 
 class Team(TypedDict):
-    """Who runs it."""
+    """Who runs it, and among how many a study is split."""
 
     member: Count | None
+    size: Count | None
 
 
 class Study(TypedDict):
-    """What it belongs to."""
+    """What it belongs to, and how a multirun makes runs of its factors."""
 
-    name: str | None
+    name: FolderName | None
+    question: str | None
+    factors: dict[str, Any] | None
+    design: Design
+    resolution: Resolution
+    exclude: list[str]
+    seeds: Count | Annotated[list[NonNegativeInteger], Len(1)] | None
+    margin: Positive | None
+    dry_run: bool
+    coverage: bool
+    fail_fast: bool
+    arm: str | None
 
 
 class Settings(TypedDict):

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import io
 import json
+import os
 import platform
+import statistics
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from socket import gethostname
+from typing import Any, Literal, TextIO, cast
 
 from ablate.error import BusyError, UserError
 from ablate.file import write_atomically
 from ablate.record.key import RESULTS_VERSION
-from ablate.record.lease import LEASE, Lease, busy, holder
+from ablate.record.lease import LEASE, Lease, Owner, busy, holder
+
+Status = Literal["missing", "running", "finished", "diverged", "failed"]
+"""Of a run, as far as its folder tells."""
 
 FORMAT = 1
 """Of result.json; raised when its fields change their meaning."""
@@ -38,9 +45,13 @@ class RunFolder:
         """The right to write here, to be held while the run is trained."""
         return Lease(self.path, self._guard)
 
+    def owner(self) -> Owner | None:
+        """The process that trains the run."""
+        return holder(self.path, self._guard)
+
     def check_free(self) -> None:
         """Raise `BusyError` where another process trains the run."""
-        if owner := holder(self.path, self._guard):
+        if owner := self.owner():
             raise BusyError(busy(self.path, owner))
 
     def result(self) -> dict[str, Any] | None:
@@ -110,6 +121,64 @@ class RunFolder:
             file.write(buffer.getbuffer())
 
 
+def statuses(output_dir: Path, keys: Iterable[str]) -> dict[str, Status]:
+    """What has become of the runs that anything is recorded of."""
+    found: dict[str, Status] = {}
+    for key in keys:
+        folder = RunFolder(output_dir, key)
+        if result := folder.result():
+            found[key] = cast(Status, result["status"])
+        elif folder.owner():
+            found[key] = "running"
+        elif (folder.path / "error.txt").exists():
+            found[key] = "failed"
+    return found
+
+
+def accuracy(output_dir: Path, key: str) -> float | None:
+    """The validation accuracy of a finished run."""
+    result = RunFolder(output_dir, key).result()
+    return result["metrics"]["val/accuracy"] if result else None
+
+
+def seconds_per_cost(output_dir: Path, fingerprints: Iterable[str], most: int) -> float | None:
+    """What this machine took for a unit of cost: the median of its latest runs, at `most` so many, on such data."""
+    try:
+        folders = sorted(os.scandir(output_dir / "runs"), key=lambda folder: folder.stat().st_mtime, reverse=True)
+    except FileNotFoundError:
+        return None
+    results = (RunFolder(output_dir, folder.name).result() for folder in folders[:most])
+    known = [
+        result["seconds"] / result["cost"]
+        for result in results
+        if result and result["data_fingerprint"] in set(fingerprints) and result["machine"]["name"] == gethostname()
+    ]
+    return statistics.median(known) if known else None
+
+
+def study_dir(output_dir: Path, study: str) -> Path:
+    """The folder of a study, made if it is not there."""
+    folder = output_dir / "studies" / study
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def write_plan(output_dir: Path, study: str, content: Mapping[str, Any]) -> Path:
+    """`studies/<name>/plan.json`, as it is known now."""
+    path = study_dir(output_dir, study) / "plan.json"
+    with write_atomically(path) as file:
+        file.write((json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+    return path
+
+
+def write_list(output_dir: Path, study: str, name: str, paths: Iterable[Path]) -> Path:
+    """A file of the study with a path a line."""
+    path = study_dir(output_dir, study) / name
+    with write_atomically(path) as file:
+        file.write("".join(f"{each}\n" for each in paths).encode())
+    return path
+
+
 def check_writable(output_dir: str | Path) -> None:
     """Raise `UserError` where results can't be written there, before anything is done for them."""
     try:
@@ -122,6 +191,7 @@ def check_writable(output_dir: str | Path) -> None:
         ) from error
 
 
+@functools.cache
 def provenance() -> dict[str, Any]:
     """The code that trains: its versions, and its commit (`-dirty` with changes, null where it is no checkout)."""
     versions = {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES}

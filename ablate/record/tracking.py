@@ -5,7 +5,7 @@ from __future__ import annotations
 import netrc
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
@@ -120,6 +120,17 @@ def start(
         warn(f"wandb: {_line(error)}; the run goes on without it")
         return Tracker(None, "disabled")
     return Tracker(run, mode, alerts=config["wandb"]["alert"], warn=warn)
+
+
+def offline_runs(output_dir: Path, keys: Iterable[str]) -> list[Path]:
+    """The folders of what is kept offline of these runs: of each, the last attempt, which has all of it."""
+    latest: dict[str, Path] = {}
+    wanted = set(keys)
+    for folder in sorted(output_dir.glob("wandb/offline-run-*")):  # by time: it is in the name
+        key = folder.name.split("-", 3)[-1].split("-")[0]
+        if key in wanted:
+            latest[key] = folder
+    return [folder for folder in latest.values() if not any(folder.glob("*.synced"))]
 
 
 class MultirunWatch(Callback):
