@@ -195,7 +195,7 @@ def instantiate(config: Config, group: str, *runtime: Any) -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, ValueError):
             raise UserError(str(error.__cause__)) from error
-        raise
+        raise error.__cause__ or error from None
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

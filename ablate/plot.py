@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.compose import Config, check, instantiate
+from ablate.compose import GROUPS, Config, check, instantiate
 from ablate.file import write_atomically
 
 _STEPS = 1000  # a curve's, at least: how many the run has depends on its data
@@ -26,7 +26,8 @@ def learning_rates(config: Config) -> Curve:
 
     Raises `UserError` for what is wrong with the schedule or the optimizer.
     """
-    check(config, "optimizer")
+    for group in GROUPS:
+        check(config, group)
     epochs = int(config["epochs"])
     each = math.ceil(_STEPS / epochs)
     schedule = instantiate(config, "scheduler", epochs * each)

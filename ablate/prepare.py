@@ -89,8 +89,8 @@ class Training:
 
     @property
     def steps_an_epoch(self) -> int:
-        """Whole batches; one short batch where there are fewer frames than that."""
-        return max(1, len(self.train) // int(self.config["batch_size"]))
+        """Whole batches."""
+        return len(self.train) // int(self.config["batch_size"])
 
     @property
     def num_steps(self) -> int:
@@ -117,16 +117,19 @@ class Tables:
         return found
 
 
-def rehearse(config: Config, corpus: Corpus) -> None:
-    """Refuse what is wrong with the parts of a training, with neither data nor memory for a model.
+def rehearse(config: Config, corpus: Corpus) -> torch.device:
+    """Refuse what is wrong with the parts of a training, with neither data nor memory for a model; gives the device.
 
     Raises `UserError`.
     """
     for group in GROUPS:
         check(config, group)
-    machine.configure(config["device"], config["precision"], config["threads"])
+    device = machine.configure(config["device"], config["precision"], config["threads"])
     with torch.device("meta"):
-        _parts(config, corpus)
+        model, _, _ = _parts(config, corpus)
+    if takes_two_gradients(instantiate(config, "optimizer", model)) and config["precision"] == "fp16":
+        raise UserError("precision=fp16: its loss scaling knows one gradient a step, and SAM takes two; take bf16")
+    return device
 
 
 def cost(config: Config) -> float:
@@ -142,16 +145,18 @@ def prepare(config: Config, corpus: Corpus, screen: Screen, tables: Tables | Non
 
     Raises `UserError`.
     """
-    for group in ("initialization", "normalization", "scheduler"):  # those not used before the data are there
-        check(config, group)
-    device = machine.configure(config["device"], config["precision"], config["threads"])
+    device = rehearse(config, corpus)
     model, augment, regularization = _parts(config, corpus)
     generator = torch.Generator().manual_seed(stream_seed(config, "initialization"))
     instantiate(config, "initialization", model, generator, config["arch"]["activation"])
     optimizer = instantiate(config, "optimizer", model.to(device))
 
     train, val = (tables or Tables()).get(config, lambda: _tables(config, corpus, screen))
-    steps = max(1, len(train.labels) // config["batch_size"]) * config["epochs"]
+    if config["batch_size"] > len(train.labels):
+        raise UserError(f"batch_size={config['batch_size']}: the training split has only {len(train.labels)} frames")
+    steps = len(train.labels) // config["batch_size"] * config["epochs"]
+    if (switch := getattr(optimizer, "switch", None)) and switch > 1 - 1 / steps:
+        raise UserError(f"optimizer.switch={switch}: comes behind the last of the run's {steps} steps")
     schedule = instantiate(config, "scheduler", steps)
     return Training(
         config=config,
@@ -175,9 +180,6 @@ def _parts(config: Config, corpus: Corpus) -> tuple[nn.Sequential, Augmentation,
     model = _model(config, num_frames * num_mfcc)
     augment = instantiate(config, "augmentation", num_frames, num_mfcc)
     regularization = instantiate(config, "regularization")
-    if config["precision"] == "fp16" and takes_two_gradients(instantiate(config, "optimizer", model)):
-        raise UserError("precision=fp16: its loss scaling knows one gradient a step, and SAM takes two; take bf16")
-    check(config, "optimizer")
     return model, augment, regularization
 
 

@@ -40,7 +40,7 @@ class Outcome:
 
     status: Status
     metrics: dict[str, float | int | None]
-    widths: list[int]
+    layers: list[int]
     num_params: int
     multiply_adds: int
     seconds: float
@@ -130,7 +130,7 @@ def _learn(
     config, data, epoch = training.config, training.train, len(epochs) + 1
     order = torch.randperm(len(data), generator=training.order, dtype=torch.int32).to(training.device)
     first, labels = data.first.index_select(0, order), data.labels.index_select(0, order)
-    size = min(int(config["batch_size"]), len(data))
+    size = int(config["batch_size"])
     steps = training.steps_an_epoch
     look_every = max(1, min(_MOST_STEPS_UNSEEN, steps // 10))
     loss_sum = torch.zeros((), device=training.device)
@@ -204,7 +204,8 @@ def _set_rate(training: Training, step: int, epochs: Sequence[Row]) -> float:
     for group in training.optimizer.param_groups:
         group["lr"] = group.setdefault("base_lr", group["lr"]) * factor
         group["progress"] = step / training.num_steps
-    return float(training.optimizer.param_groups[0]["lr"])
+    shared = training.optimizer.param_groups[0]
+    return float(shared["lr"]) * (shared.get("ratio") or 1.0)  # of SGD's rate over Adam's, once one became the other
 
 
 @torch.no_grad()
@@ -258,7 +259,7 @@ def _outcome(training: Training, progress: Progress) -> Outcome:
     return Outcome(
         status=status,
         metrics={name: best[name] for name in names} | {"best_epoch": progress.best_epoch or None},
-        widths=arch.widths(training.model),
+        layers=arch.layers(training.model),
         num_params=arch.num_params(training.model),
         multiply_adds=arch.multiply_adds(training.model),
         seconds=sum(seconds),

@@ -35,7 +35,7 @@ def refused(*overrides: str) -> str:
         (["arch.activation=swish"], "arch.activation: expected 'relu'"),
         (["+arch.depht=3"], "arch.depht: unknown key; did you mean depth?"),
         (["+optimizer.lr_decay=3"], "optimizer.lr_decay: unknown key"),
-        (["~optimizer"], "optimizer: missing; give optimizer=... one of adam, adamw, sgd"),
+        (["~optimizer"], "optimizer: missing; give optimizer=... one of adadelta, adagrad, adam, "),
         (["~optimizer.lr"], "optimizer.lr: missing"),
         (["+foo=1"], "foo: unknown key"),
         (["wandb=3"], "wandb: expected the keys mode"),

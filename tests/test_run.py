@@ -46,7 +46,7 @@ def test_a_run_is_trained_recorded_and_then_shown_without_torch(
     assert {
         "seconds",
         "frames_per_second",
-        "widths",
+        "layers",
         "num_params",
         "multiply_adds",
         "epochs",
@@ -57,7 +57,12 @@ def test_a_run_is_trained_recorded_and_then_shown_without_torch(
     assert result["data_fingerprint"] and result["results_version"] == 1 and result["format"] == 1
     assert yaml.safe_load((run / "config.yaml").read_text())["optimizer"]["_target_"] == "ablate.recipe.optimizer.sgd"
     assert "epoch 1/1" in (run / "run.log").read_text()
-    assert "layers 140-32-32-40, 6,952 parameters" in (run / "run.log").read_text() and result["widths"] == [32, 32, 40]
+    assert "layers 140-32-32-40, 6,952 parameters" in (run / "run.log").read_text() and result["layers"] == [
+        140,
+        32,
+        32,
+        40,
+    ]
     torch.load(run / "best.pt", weights_only=True)
     np.load(run / "confusion.npy", allow_pickle=False)
     assert run.name in done.stdout and f"{result['metrics']['val/accuracy']:.4f}" in done.stdout
@@ -154,7 +159,7 @@ def test_an_offline_run_can_be_read_back_from_wandbs_file(ablate: Command, tiny:
         (["scheduler.warmup=1"], "scheduler.warmup=1.0 leaves 0 of"),
         (["device=mps"], "device=mps: not on this machine"),
         (["batch_size=1"], "batch_size=1: a batch norm needs at least 2"),
-        (["batch_size=999999"], "leaves 1 of the run's 1 steps"),
+        (["batch_size=999999"], "batch_size=999999: the training split has only"),
         (["optimizer=null"], "give a group the name of one of its options"),
         (["arch=[pyramid,diamond]"], "arch: expected one option"),
         (["data.root=/x"], "data.root: only some options of data have it: hw1p2"),

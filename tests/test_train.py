@@ -155,13 +155,12 @@ def test_divergence_is_a_result(output_dir: Path) -> None:
     assert 0 < row["step"] <= 33
 
 
-def test_the_short_last_batch_is_left_out_unless_it_is_the_only_one(
-    output_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_short_last_batch_is_left_out(output_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny = ["data=espeak_tiny", "data.context=3", "epochs=2"]
     training, _ = prepared([*tiny, "batch_size=1000"], output_dir)
     assert training.steps_an_epoch == len(training.train) // 1000
-    larger, _ = prepared([*tiny, "batch_size=999999"], output_dir)
+    with pytest.raises(UserError, match=r"batch_size=999999: the training split has only \d+ frames"):
+        prepared([*tiny, "batch_size=999999"], output_dir)
     sizes: list[int] = []
     step = train_module._step
 
@@ -170,9 +169,8 @@ def test_the_short_last_batch_is_left_out_unless_it_is_the_only_one(
         return step(training, windows, labels)
 
     monkeypatch.setattr(train_module, "_step", counted)
-    for each in (training, larger):
-        train_module._learn(each, [], lambda: None, lambda *state: None)
-    assert sizes == [1000] * training.steps_an_epoch + [len(larger.train)]
+    train_module._learn(training, [], lambda: None, lambda *state: None)
+    assert sizes == [1000] * training.steps_an_epoch
 
 
 def test_every_frame_is_seen_once_an_epoch_in_an_order_of_its_own(output_dir: Path) -> None:
@@ -207,9 +205,10 @@ def test_masks_touch_training_only(output_dir: Path) -> None:
 
 def test_the_update_uses_the_clipped_gradient(output_dir: Path) -> None:
     """With plain SGD the step is the rate times the gradient, whose length is at most the limit."""
-    for precision in ("fp32", "fp16"):
+    sam = ["optimizer=sam", "optimizer.momentum=0", "optimizer.lr=0.1"]
+    for precision, optimizer in (("fp32", ["optimizer=sgd"]), ("fp16", ["optimizer=sgd"]), ("fp32", sam)):
         training, _ = prepared(
-            [*SMALL, "optimizer=sgd", "scheduler=constant", f"precision={precision}",
+            [*SMALL, *optimizer, "scheduler=constant", f"precision={precision}",
              "regularization.max_gradient_norm=0.01"],
             output_dir,
         )  # fmt: skip
@@ -261,6 +260,10 @@ def test_adam_becomes_sgd_after_the_fraction_of_the_run(output_dir: Path) -> Non
     run(training, folder)
     shared = training.optimizer.param_groups[0]
     assert shared["steps"] == math.ceil(0.4 * training.num_steps) and shared["ratio"] > 0
+    rates = [row["lr"] for row in rows(folder)]
+    assert rates[0] < 1e-3 and rates[1] > 10 * rates[0], "the rate in effect is SGD's"
+    with pytest.raises(UserError, match=r"optimizer.switch=0.999: comes behind the last of the run's"):
+        prepared([*SMALL, "optimizer=adam_to_sgd", "optimizer.switch=0.999"], output_dir)
 
 
 def test_the_loss_is_smoothed_in_training_only(output_dir: Path) -> None:

@@ -94,9 +94,10 @@ def custom(
     return _perceptron(num_inputs, num_classes, widths, max(widths, default=0), num_params, **block)
 
 
-def widths(model: nn.Sequential) -> list[int]:
-    """Outputs of each layer, the last being the classes."""
-    return [layer.out_features for layer in model if isinstance(layer, nn.Linear)]
+def layers(model: nn.Sequential) -> list[int]:
+    """The inputs, and the outputs of each layer, the last being the classes."""
+    linear = [layer for layer in model if isinstance(layer, nn.Linear)]
+    return [linear[0].in_features, *(layer.out_features for layer in linear)]
 
 
 def num_params(model: nn.Module) -> int:
@@ -111,10 +112,9 @@ def multiply_adds(model: nn.Sequential) -> int:
 
 def describe(model: nn.Sequential, budget: int | None) -> str:
     """A line on a model's layers, parameters and multiply-adds, and by how much it misses its budget."""
-    layers = [layer for layer in model if isinstance(layer, nn.Linear)]
     size = num_params(model)
     miss = f" ({(size - budget) / budget:+.2%} of arch.num_params)" if budget else ""
-    chain = "-".join(str(width) for width in [layers[0].in_features, *widths(model)])
+    chain = "-".join(map(str, layers(model)))
     return f"layers {chain}, {size:,} parameters{miss}, {multiply_adds(model):,} multiply-adds a frame"
 
 
@@ -188,6 +188,13 @@ def _perceptron(
         raise ValueError(
             f"arch.dropout={block['dropout']}: expected at least {block['dropout_every']} hidden layers for a dropout "
             f"every {block['dropout_every']} of them, found {len(shape)}; more arch.depth, or regularization.dropout=0"
+        )
+
+    if norm == "none" and position == "after":
+        raise ValueError("arch.norm_position=after: there is no norm to place; give arch.norm=batch or layer")
+    if block["dropout"] == 0 and block["dropout_every"] > 1:
+        raise ValueError(
+            f"arch.dropout_every={block['dropout_every']}: there is no dropout; give regularization.dropout"
         )
 
     def count(widths: Sequence[int]) -> int:

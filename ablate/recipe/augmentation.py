@@ -6,15 +6,19 @@ SpecAugment: arXiv:1904.08779.
 """
 
 from collections.abc import Callable
-from typing import Literal, TypedDict, Unpack
+from typing import Annotated, Literal, TypedDict, Unpack
 
 import torch
 import torchaudio
+from annotated_types import Ge
 from torch import Tensor
 
-from ablate.quantity import Count, Fraction, Positive
+from ablate.quantity import Integer, Positive, PositiveFraction
 
 Augmentation = Callable[[Tensor], Tensor]
+
+
+MaskSize = Annotated[Integer, Ge(2)]  # exclusive: a mask shorter than 1 would blank nothing
 
 
 class Choice(TypedDict):
@@ -23,7 +27,7 @@ class Choice(TypedDict):
     With `keep_centre` the centre frame, the one that is labelled, stays as it is.
     """
 
-    probability: Fraction
+    probability: PositiveFraction
     per: Literal["sample", "batch"]
     keep_centre: bool
 
@@ -33,22 +37,22 @@ def none(num_frames: int, num_mfcc: int) -> Augmentation:
     return lambda windows: windows
 
 
-def time_mask(num_frames: int, num_mfcc: int, *, frames: Count, **choice: Unpack[Choice]) -> Augmentation:
+def time_mask(num_frames: int, num_mfcc: int, *, frames: MaskSize, **choice: Unpack[Choice]) -> Augmentation:
     """Blank up to `frames` (exclusive) neighbouring frames of each window."""
-    return _chosen(_time_mask(num_frames, frames), **choice)
+    return _chosen(_time_mask(num_frames, frames), num_frames, **choice)
 
 
-def freq_mask(num_frames: int, num_mfcc: int, *, coefficients: Count, **choice: Unpack[Choice]) -> Augmentation:
+def freq_mask(num_frames: int, num_mfcc: int, *, coefficients: MaskSize, **choice: Unpack[Choice]) -> Augmentation:
     """Blank up to `coefficients` (exclusive) neighbouring coefficients of each window."""
-    return _chosen(_freq_mask(num_mfcc, coefficients), **choice)
+    return _chosen(_freq_mask(num_mfcc, coefficients), num_frames, **choice)
 
 
 def time_freq_mask(
-    num_frames: int, num_mfcc: int, *, frames: Count, coefficients: Count, **choice: Unpack[Choice]
+    num_frames: int, num_mfcc: int, *, frames: MaskSize, coefficients: MaskSize, **choice: Unpack[Choice]
 ) -> Augmentation:
     """`freq_mask`, then `time_mask`; with `per: batch` and probability 0.7 it is the course's starter."""
     over_frequency, over_time = _freq_mask(num_mfcc, coefficients), _time_mask(num_frames, frames)
-    return _chosen(lambda windows, drawn: over_time(over_frequency(windows, drawn), drawn), **choice)
+    return _chosen(lambda windows, drawn: over_time(over_frequency(windows, drawn), drawn), num_frames, **choice)
 
 
 def gaussian_noise(num_frames: int, num_mfcc: int, *, deviation: Positive, **choice: Unpack[Choice]) -> Augmentation:
@@ -56,17 +60,19 @@ def gaussian_noise(num_frames: int, num_mfcc: int, *, deviation: Positive, **cho
 
     def change(windows: Tensor, drawn: int) -> Tensor:
         noise = torch.randn(drawn, *windows.shape[1:], device=windows.device, dtype=windows.dtype)
-        return windows + noise * (deviation * windows.std((0, 1)))
+        return windows + noise * (deviation * windows.std((0, 1), correction=0))
 
-    return _chosen(change, **choice)
+    return _chosen(change, num_frames, **choice)
 
 
 _Change = Callable[[Tensor, int], Tensor]
 """Changes windows by so many draws, one a sample or 1 for all."""
 
 
-def _chosen(change: _Change, **choice: Unpack[Choice]) -> Augmentation:
+def _chosen(change: _Change, num_frames: int, **choice: Unpack[Choice]) -> Augmentation:
     probability, per, keep_centre = choice["probability"], choice["per"], choice["keep_centre"]
+    if keep_centre and num_frames == 1:
+        raise ValueError("augmentation.keep_centre=true: a window is its centre frame alone; widen data.context")
 
     def augment(windows: Tensor) -> Tensor:
         drawn = len(windows) if per == "sample" else 1

@@ -77,7 +77,9 @@ def cmvn(train: FrameTable) -> Normalization:
 
     def normalize(table: FrameTable) -> None:
         for features, _ in table.utterances():
-            features.sub_(features.mean(0)).div_(_nonzero(features.square().mean(0).sqrt()))
+            exact = features.double()  # in float32 the mean of a constant is not quite that constant
+            deviation = _nonzero(exact.std(0, correction=0), least=1e-6 * exact.abs().amax(0))
+            features.copy_((exact - exact.mean(0)) / deviation)
 
     return normalize
 

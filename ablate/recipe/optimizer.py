@@ -147,10 +147,9 @@ class AdamToSGD(torch.optim.Optimizer):
 
     The rate is the running mean of |p|^2 / -p.g over Adam's steps p and gradients g, all parameters being one vector.
     SGD begins where mean and present value differ by less than `tolerance` (the criterion, which waits for the device
-    each step), or at the fraction `switch` of the run. The mean is kept per unit of `lr`, so that a schedule neither
-    disturbs it nor ends with the switch; with a constant rate it is the paper's.
-
-    The step raises ValueError where the switch comes while the mean is not positive: Adam then climbs.
+    each step), or at the fraction `switch` of the run, in both cases once the mean is positive: while Adam climbs there
+    is no rate for SGD. The mean is kept per unit of `lr`, so that a schedule neither disturbs it nor ends with the
+    switch; with a constant rate it is the paper's.
     """
 
     # pytorch-optimizer's SWATS lets any one tensor switch its whole group, at that tensor's rate; hence our own.
@@ -174,7 +173,8 @@ class AdamToSGD(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """One step of Adam or of SGD; `closure` is not used."""
         shared = self.param_groups[0]
-        if shared["ratio"] is None and self.switch is not None and shared["progress"] >= self.switch:
+        due = self.switch is not None and shared["progress"] >= self.switch
+        if shared["ratio"] is None and due and shared["steps"]:
             self._switch(float(shared["mean"]) / (1 - shared["betas"][1] ** shared["steps"]))
         if shared["ratio"] is None:
             self._adam_step(shared)
@@ -201,14 +201,13 @@ class AdamToSGD(torch.optim.Optimizer):
         shared["mean"] = torch.lerp(shared["mean"].to(present), present, 1 - beta2)
         mean = shared["mean"] / (1 - beta2**steps)
         apart = (mean - present).abs() * self.defaults["lr"]  # not the schedule's, which may end at 0
-        if self.switch is None and steps > 1 and mean > 0 and apart < self.tolerance:
+        if self.switch is None and steps > 1 and apart < self.tolerance:
             self._switch(float(mean))
 
     def _switch(self, ratio: float) -> None:
-        if not ratio > 0:
-            raise ValueError(f"optimizer.switch={self.switch}: Adam's steps give no rate for SGD there ({ratio})")
-        self.param_groups[0]["ratio"] = ratio
-        self.state.clear()
+        if ratio > 0:
+            self.param_groups[0]["ratio"] = ratio
+            self.state.clear()
 
     def _sgd_step(self, shared: dict[str, Any]) -> None:
         beta1, rate = shared["betas"][0], shared["ratio"] * shared["lr"]
@@ -227,6 +226,8 @@ class AdamToSGD(torch.optim.Optimizer):
 
 
 def _groups(model: nn.Module, weight_decay: float, decay_all: bool) -> list[dict[str, Any]]:
+    if decay_all and weight_decay == 0:
+        raise ValueError("optimizer.decay_all=true: there is no decay; give optimizer.weight_decay")
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for parameter in model.parameters():

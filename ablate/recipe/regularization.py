@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ablate.quantity import Count, Fraction, NonNegative, Positive, ProperFraction
+from ablate.quantity import Count, NonNegative, Positive, ProperFraction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,13 +16,14 @@ class Regularization:
 
     `dropout` acts in the model: `arch.dropout` takes it from here unless it is given there.
     `patience` epochs without a validation accuracy that is better by `least_improvement` end the run early.
-    Of `max_gradient_norm` and `max_gradient` only one may be given (ValueError).
+    Of `max_gradient_norm` and `max_gradient` only one may be given, and `least_improvement` only with `patience`
+    (ValueError).
     """
 
     dropout: ProperFraction
     l1: NonNegative
     l2: NonNegative
-    label_smoothing: Fraction
+    label_smoothing: ProperFraction
     patience: Count | None
     least_improvement: NonNegative
     max_gradient_norm: Positive | None
@@ -32,7 +33,12 @@ class Regularization:
         if self.max_gradient_norm is not None and self.max_gradient is not None:
             raise ValueError(
                 f"regularization.max_gradient_norm={self.max_gradient_norm} and "
-                f"regularization.max_gradient={self.max_gradient} both clip the gradient; give one of them"
+                f"regularization.max_gradient={self.max_gradient} both clip the gradient; set one of them to null"
+            )
+        if self.least_improvement > 0 and self.patience is None:
+            raise ValueError(
+                f"regularization.least_improvement={self.least_improvement}: nothing waits for one; give "
+                "regularization.patience"
             )
 
     def ends(self, accuracies: Sequence[float]) -> bool:

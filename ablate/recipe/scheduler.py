@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Len, Lt
+from annotated_types import Ge, Gt, Le, Len, Lt
 
 from ablate.quantity import Count, Fraction, NonNegative, NonNegativeInteger, PositiveFraction
 
@@ -29,7 +29,7 @@ def constant(num_steps: int, *, warmup: Fraction) -> Schedule:
 
 
 def time_decay(num_steps: int, *, warmup: Fraction, decay: NonNegative) -> Schedule:
-    """1 / (1 + decay t), t from 0 to 1 over the run.
+    """1 / (1 + decay t), t from 0 to 1 over the steps after the warm-up.
 
     >>> [time_decay(3, warmup=0, decay=3)(step, []) for step in range(3)]
     [1.0, 0.4, 0.25]
@@ -37,20 +37,26 @@ def time_decay(num_steps: int, *, warmup: Fraction, decay: NonNegative) -> Sched
     return _warmed_up(num_steps, warmup, lambda left: lambda step: 1 / (1 + decay * step / (left - 1)), needs=2)
 
 
-def step(num_steps: int, *, warmup: Fraction, every: PositiveFraction, factor: Factor) -> Schedule:
-    """Times `factor` after each `every` of the run.
+def step(num_steps: int, *, warmup: Fraction, every: Factor, factor: Factor) -> Schedule:
+    """Times `factor` each time that the part `every` of the steps after the warm-up is done.
 
     >>> [step(4, warmup=0, every=0.5, factor=0.1)(at, []) for at in range(4)]
     [1.0, 1.0, 0.1, 0.1]
     """
-    # A hair is added, since 0.3 / 0.1 is less than 3 in floating point.
-    return _warmed_up(num_steps, warmup, lambda left: lambda step: factor ** math.floor(step / left / every + 1e-9))
+
+    def decay(left: int) -> Callable[[int], float]:
+        if not 1 <= every * left <= left - 1:
+            raise ValueError(f"scheduler.every={every}: expected a step or more, and an end, within {left} steps")
+        # A hair is added, since 0.3 / 0.1 is less than 3 in floating point.
+        return lambda step: factor ** math.floor(step / left / every + 1e-9)
+
+    return _warmed_up(num_steps, warmup, decay, needs=2)
 
 
 def multistep(
     num_steps: int, *, warmup: Fraction, milestones: Annotated[list[Factor], Len(1)], factor: Factor
 ) -> Schedule:
-    """Times `factor` at each of the milestones, fractions of the run.
+    """Times `factor` at each of the milestones, fractions of the steps after the warm-up.
 
     >>> [multistep(4, warmup=0, milestones=[0.25, 0.75], factor=0.5)(at, []) for at in range(4)]
     [1.0, 0.5, 0.5, 0.25]
@@ -60,9 +66,11 @@ def multistep(
 
     def decay(left: int) -> Callable[[int], float]:
         starts = [math.ceil(milestone * left - 1e-9) for milestone in milestones]
+        if starts[-1] >= left:
+            raise ValueError(f"scheduler.milestones: {milestones[-1]} lies behind the last of {left} steps")
         return lambda step: factor ** bisect.bisect_right(starts, step)
 
-    return _warmed_up(num_steps, warmup, decay)
+    return _warmed_up(num_steps, warmup, decay, needs=2)
 
 
 def exponential(num_steps: int, *, warmup: Fraction, floor: PositiveFraction) -> Schedule:
@@ -94,7 +102,12 @@ def cosine(num_steps: int, *, warmup: Fraction, floor: Fraction) -> Schedule:
 
 
 def cosine_restarts(
-    num_steps: int, *, warmup: Fraction, cycles: Count, growth: Annotated[float, Ge(1)], floor: Fraction
+    num_steps: int,
+    *,
+    warmup: Fraction,
+    cycles: Annotated[Count, Le(100)],
+    growth: Annotated[float, Ge(1), Le(10)],
+    floor: Fraction,
 ) -> Schedule:
     """Cosines towards `floor`, each of which starts at 1 again and is `growth` times as long (arXiv:1608.03983).
 
@@ -127,8 +140,11 @@ def one_cycle(
 ) -> Schedule:
     """Half a cosine up from `start` to 1 within the part `rise` of the run, another down to `floor`.
 
-    The learning rate of arXiv:1708.07120 as torch's OneCycleLR has it; the momentum stays as it is.
+    The learning rate of arXiv:1708.07120 as torch's OneCycleLR has it; the momentum stays as it is. It is refused with
+    a warm-up (ValueError), since it would rise twice.
     """
+    if warmup:
+        raise ValueError(f"scheduler.warmup={warmup}: one_cycle rises by itself; give scheduler.rise, and no warmup")
 
     def decay(left: int) -> Callable[[int], float]:
         top, last = rise * left - 1, left - 1
@@ -177,7 +193,7 @@ def plateau(
                 count, bad, cooling = count + 1, 0, cooldown
         return count
 
-    warm = constant(num_steps, warmup=warmup)
+    warm = _warmed_up(num_steps, warmup, lambda left: lambda step: 1.0, needs=2)
     return lambda step, epochs: warm(step, epochs) * max(floor, factor ** reductions(epochs))
 
 
@@ -188,7 +204,7 @@ def _half_cosine(begin: float, end: float, progress: float) -> float:
 def _warmed_up(
     num_steps: int, warmup: float, decay: Callable[[int], Callable[[int], float]], *, needs: int = 0
 ) -> Schedule:
-    """Linearly to 1 in the fraction `warmup` of the run, then `decay` of the steps that are left."""
+    """Linearly to 1 in `warmup` of the run, to the nearest step, then `decay` of the steps that are left."""
     warmup_steps = round(warmup * num_steps)
     left = num_steps - warmup_steps
     if left < needs:

@@ -20,7 +20,8 @@ def model(shape: str, num_inputs: int = 588, **changes: Any) -> nn.Sequential:
         "depth": 3, "width": 64, "num_params": None, "activation": "gelu", "norm": "batch",
         "norm_position": "before", "dropout": 0.0, "dropout_every": 1,
     } | changes  # fmt: skip
-    taper = {"taper": layers.pop("taper", 0.25)} if shape in TAPERED else {}
+    asked = layers.pop("taper", 0.25)
+    taper = {"taper": asked} if shape in TAPERED else {}
     made: nn.Sequential = getattr(arch, shape)(num_inputs, 40, **taper, **layers)
     return made
 
@@ -50,7 +51,7 @@ def model(shape: str, num_inputs: int = 588, **changes: Any) -> nn.Sequential:
     ],
 )
 def test_shapes(shape: str, depth: int, widths: list[int]) -> None:
-    assert arch.widths(model(shape, depth=depth)) == [*widths, 40]
+    assert arch.layers(model(shape, depth=depth))[1:] == [*widths, 40]
 
 
 BUDGETS = st.floats(0.5e6, 24e6).map(int)
@@ -65,16 +66,24 @@ BUDGETS = st.floats(0.5e6, 24e6).map(int)
     num_mfcc=st.integers(1, 28),
     norm=st.sampled_from(["none", "batch", "layer"]),
     position=st.sampled_from(["before", "after"]),
+    taper=st.sampled_from([0.1, 0.25, 0.6, 1.0]),
 )
 def test_a_budget_is_met_by_the_count_of_torch(
-    shape: str, depth: int, budget: int, context: int, num_mfcc: int, norm: str, position: str
+    shape: str, depth: int, budget: int, context: int, num_mfcc: int, norm: str, position: str, taper: float
 ) -> None:
+    position = "before" if norm == "none" else position
     with torch.device("meta"):
         made = model(
-            shape, (2 * context + 1) * num_mfcc, depth=depth, num_params=budget, norm=norm, norm_position=position
+            shape,
+            (2 * context + 1) * num_mfcc,
+            depth=depth,
+            num_params=budget,
+            norm=norm,
+            norm_position=position,
+            taper=taper,
         )
     count = arch.num_params(made)
-    widths = arch.widths(made)[:-1]
+    widths = arch.layers(made)[1:-1]
     half = widths[: (depth + 1) // 2]
     assert (
         widths
@@ -107,10 +116,10 @@ def custom(widths: list[int], **changes: Any) -> nn.Sequential:
 
 
 def test_widths_of_ones_own() -> None:
-    assert arch.widths(custom([64, 8, 32])) == [64, 8, 32, 40]
-    assert arch.widths(custom([])) == [40]
+    assert arch.layers(custom([64, 8, 32]))[1:] == [64, 8, 32, 40]
+    assert arch.layers(custom([]))[1:] == [40]
     scaled = custom([200, 50, 100], num_params=1_000_000)
-    first, second, third, _ = arch.widths(scaled)
+    first, second, third, _ = arch.layers(scaled)[1:]
     assert first / second == pytest.approx(4, rel=0.01) and third / second == pytest.approx(2, rel=0.01)
     assert arch.num_params(scaled) == pytest.approx(1_000_000, rel=0.005)
 
@@ -133,6 +142,13 @@ def test_a_dropout_without_a_place_is_refused(depth: int, every: int) -> None:
         model("cylinder", depth=depth, dropout=0.3, dropout_every=every)
 
 
+def test_what_has_no_effect_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"arch.norm_position=after: there is no norm"):
+        model("cylinder", norm="none", norm_position="after")
+    with pytest.raises(ValueError, match=r"arch.dropout_every=2: there is no dropout"):
+        model("cylinder", dropout_every=2)
+
+
 def test_the_description_tells_layers_size_and_miss() -> None:
     made = model("cylinder", 10, depth=2, width=4)
     assert arch.describe(made, None) == "layers 10-4-4-40, 272 parameters, 216 multiply-adds a frame"
@@ -148,7 +164,20 @@ def test_widths_are_found_in_milliseconds() -> None:
     )  # a benchmark states the figure; this only guards against a search gone wild
 
 
-@pytest.mark.parametrize(("norm", "position"), list(itertools.product(["none", "batch", "layer"], ["before", "after"])))
+@settings(deadline=None, max_examples=30)
+@given(widths=st.lists(st.integers(50, 3000), min_size=2, max_size=10), budget=BUDGETS)
+def test_widths_of_ones_own_meet_a_budget_in_their_proportions(widths: list[int], budget: int) -> None:
+    with torch.device("meta"):
+        made = custom(widths, num_params=budget)
+    assert arch.num_params(made) == pytest.approx(budget, rel=0.0052)
+    found = arch.layers(made)[1:-1]
+    scale = max(found) / max(widths)
+    assert all(abs(width - scale * asked) <= 1.5 for width, asked in zip(found, widths, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("norm", "position"), [("none", "before"), *itertools.product(["batch", "layer"], ["before", "after"])]
+)
 def test_layers_stand_in_the_order_asked_for(norm: str, position: str) -> None:
     made: list[Any] = list(
         model("cylinder", depth=1, norm=norm, norm_position=position, dropout=0.3, activation="relu")

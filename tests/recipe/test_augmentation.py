@@ -93,7 +93,6 @@ def test_probability_leaves_whole_samples_or_batches_alone(option: str) -> None:
     always = (made(option)(WINDOWS) != WINDOWS).any((1, 2)).float().mean()
     changed = (made(option, probability=0.25)(WINDOWS) != WINDOWS).any((1, 2)).float().mean()
     assert float(changed) == pytest.approx(0.25 * float(always), abs=0.03)
-    assert torch.equal(made(option, probability=0.0)(WINDOWS), WINDOWS)
     batches = [
         (made(option, probability=0.5, per="batch")(WINDOWS[:50]) != WINDOWS[:50]).any((1, 2)) for _ in range(60)
     ]
@@ -110,6 +109,14 @@ def test_the_labelled_frame_can_be_kept(option: str, per: str) -> None:
         result = augment(WINDOWS)
         assert torch.equal(result[:, 10], WINDOWS[:, 10]) and torch.equal(WINDOWS, before)
     assert any((augment(WINDOWS) != WINDOWS).any() for _ in range(10))
+
+
+def test_noise_of_a_single_value_is_none() -> None:
+    alone = torch.ones(1, 1, 1)
+    keys: dict[str, Any] = {"deviation": 1.0, "probability": 1.0, "per": "sample", "keep_centre": False}
+    assert torch.equal(augmentation.gaussian_noise(1, 1, **keys)(alone), alone)
+    with pytest.raises(ValueError, match=r"augmentation.keep_centre=true: a window is its centre frame alone"):
+        augmentation.gaussian_noise(1, 1, **(keys | {"keep_centre": True}))
 
 
 def test_none_and_too_wide_masks() -> None:

@@ -18,7 +18,7 @@ def table(seed: int, lengths: tuple[int, ...] = (7, 1, 5), constant: bool = Fals
     for features, _ in made.utterances():
         features.numpy()[:] = draw.normal((100, -3, 0.01), (20, 1, 0.001), features.shape)
         if constant:
-            features[:, 1] = 4.0
+            features[:, 1] = 13.37  # no float32
     return made
 
 
@@ -101,7 +101,7 @@ def test_a_constant_coefficient_gives_no_nan() -> None:
         (normalization.cmn_sliding(train, window=4, least_window=2, centered=False, variance=True), 0.0),
     ):
         after = normalized(normalize, table(1, constant=True))
-        assert np.isfinite(after).all() and after[:, 1] == pytest.approx(value)
+        assert np.isfinite(after).all() and after[:, 1] == pytest.approx(value, abs=1e-6)
 
 
 def test_a_range_upside_down_is_refused() -> None:

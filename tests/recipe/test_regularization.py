@@ -66,7 +66,7 @@ def test_l1_empties_the_weights_that_the_data_do_not_need() -> None:
     ],
 )
 def test_patience(patience: int | None, least: float, accuracies: list[float], ends: bool) -> None:
-    assert terms(patience=patience, least_improvement=least).ends(accuracies) == ends
+    assert terms(patience=patience, least_improvement=least if patience else 0.0).ends(accuracies) == ends
 
 
 def test_label_smoothing_is_the_mean_of_two_cross_entropies() -> None:
@@ -109,5 +109,7 @@ def test_clipping_by_value_cuts_each_alone() -> None:
 
 def test_nothing_is_clipped_unless_asked_and_not_in_both_ways() -> None:
     assert not terms().clips and terms(max_gradient=1.0).clips and terms(max_gradient_norm=1.0).clips
+    with pytest.raises(ValueError, match=r"regularization.least_improvement=0.1: nothing waits for one"):
+        terms(least_improvement=0.1)
     with pytest.raises(ValueError, match=r"regularization.max_gradient_norm=1.0 and regularization.max_gradient=2.0"):
         terms(max_gradient_norm=1.0, max_gradient=2.0)

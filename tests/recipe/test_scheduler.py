@@ -68,7 +68,16 @@ def test_growing_cycles_are_torchs() -> None:
     )
 
 
-@pytest.mark.parametrize("option", TORCHS)
+def test_rounding_moves_no_milestone() -> None:
+    """0.3 / 0.1 is less than 3 in floating point, and 0.28 x 25 more than 7."""
+    stepped = scheduler.step(10, warmup=0.0, every=0.1, factor=0.5)
+    assert rates(stepped, 10) == pytest.approx([0.5**step for step in range(10)])
+    assert 0.28 * 25 > 7
+    at_7 = scheduler.multistep(25, warmup=0.0, milestones=[0.28], factor=0.5)
+    assert (at_7(6, []), at_7(7, [])) == (1.0, 0.5)
+
+
+@pytest.mark.parametrize("option", sorted(set(TORCHS) - {"one_cycle"}))
 def test_a_warm_up_comes_first_and_the_rest_runs_over_the_steps_left(option: str) -> None:
     keys, _ = TORCHS[option]
     make = getattr(scheduler, option)
@@ -128,6 +137,14 @@ def test_cosine_rises_to_1_and_falls_to_its_floor(num_steps: int, warmup: float,
         (lambda: scheduler.linear(10, warmup=0.95, floor=0.0), r"scheduler.warmup=0.95 leaves"),
         (lambda: scheduler.time_decay(1, warmup=0.0, decay=1.0), r"scheduler.warmup=0.0 leaves 1"),
         (lambda: scheduler.multistep(10, warmup=0.0, milestones=[0.7, 0.5], factor=0.1), r"scheduler.milestones"),
+        (lambda: scheduler.multistep(10, warmup=0.0, milestones=[0.99], factor=0.1), r"lies behind the last of 10"),
+        (lambda: scheduler.step(10, warmup=0.0, every=0.01, factor=0.1), r"scheduler.every=0.01"),
+        (lambda: scheduler.step(10, warmup=0.0, every=0.99, factor=0.1), r"scheduler.every=0.99"),
+        (lambda: scheduler.step(10, warmup=1.0, every=0.5, factor=0.1), r"scheduler.warmup=1.0 leaves"),
+        (
+            lambda: scheduler.one_cycle(99, warmup=0.1, rise=0.3, start=0.0, floor=0.0),
+            r"scheduler.warmup=0.1: one_cycle rises by itself",
+        ),
         (lambda: scheduler.cosine_restarts(9, warmup=0.0, cycles=5, growth=1.0, floor=0.0), r"scheduler.cycles=5"),
         (lambda: scheduler.one_cycle(3, warmup=0.0, rise=0.3, start=0.0, floor=0.0), r"scheduler.rise=0.3"),
         (lambda: scheduler.one_cycle(9, warmup=0.0, rise=1.0, start=0.0, floor=0.0), r"scheduler.rise=1.0"),
