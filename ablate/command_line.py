@@ -27,9 +27,12 @@ def canonical(arguments: Sequence[str]) -> list[str]:
     >>> canonical(["arch=pyramid", "--multirun", "optim=sgd,adamw", "optimizer=sgd,adamw"])
     ['--multirun', 'arch=pyramid', 'optimizer=sgd,adamw']
 
-    Raises `UserError` for an unknown flag and for a key given twice with different values.
+    A ready study is a multirun without saying so. Raises `UserError` for an unknown flag and for a key given twice with
+    different values.
     """
     flags, overrides = _split(arguments)
+    if not flags and any(override.startswith("study=") for override in overrides):
+        flags = ["--multirun"]
     return [*flags, *_once([_at_home(canonical_override(override)) for override in overrides])]
 
 

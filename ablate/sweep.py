@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
 from ablate import compose
+from ablate.command_line import canonical_override
 from ablate.compose import Config
 from ablate.display import Screen, Sweep, duration
 from ablate.error import BusyError, IncompleteError, UserError
@@ -58,6 +60,8 @@ def sweep(arguments: Sequence[str], launcher: Launcher) -> list[JobReturn]:
     study, team, output_dir = base["study"], base["team"], Path(base["output_dir"])
     if team["size"] and not team["member"] and not (study["dry_run"] or study["coverage"]):
         raise UserError(f"team.member: missing; give your number, from 1 to team.size={team['size']}")
+    if team["size"] and (team["member"] or 1) > team["size"]:
+        raise UserError(f"team.member={team['member']}: expected a number up to team.size={team['size']}")
     arms, aliases = _arms(study, factors)
     seeds = _seeds(base)
     # Seed by seed, so that what has been trained at any time compares all arms.
@@ -106,7 +110,8 @@ def _factors(arguments: Sequence[str]) -> tuple[list[str], list[Factor], list[st
     of_file = compose.compose([each for each in fixed if each.startswith(("study=", "study.factors"))])["study"][
         "factors"
     ]
-    levels = {name: _levels_of_file(str(name), value) for name, value in (of_file or {}).items()}
+    named = {canonical_override(str(name)): value for name, value in (of_file or {}).items()}
+    levels = {name: _levels_of_file(name, value) for name, value in named.items()}
     in_file = dict(levels)
     notes = []
     for each in parsed:
@@ -127,9 +132,8 @@ def _factors(arguments: Sequence[str]) -> tuple[list[str], list[Factor], list[st
 
 @functools.cache
 def _parsed(override: str) -> Override:
-    from hydra.core.global_hydra import GlobalHydra
-
-    return OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_override(override)
+    loader = GlobalHydra.instance().config_loader()  # a glob asks it for the options
+    return OverridesParser.create(config_loader=loader).parse_overrides([override])[0]
 
 
 def _levels(override: Override) -> tuple[str, ...]:
@@ -143,7 +147,6 @@ def _levels(override: Override) -> tuple[str, ...]:
 
 def _levels_of_file(name: str, value: Any) -> tuple[str, ...]:
     """The levels of a study's file: a YAML list of them, or Hydra's syntax in a string."""
-    name = "optimizer" + name[5:] if name == "optim" or name.startswith("optim.") else name
     text = value if isinstance(value, str) else ",".join(map(_written, value if value is not None else []))
     if not text:
         raise UserError(f"study.factors.{name}: expected a list of levels, found {value!r}")
@@ -170,7 +173,11 @@ def _seeds(base: Config) -> list[int]:
     asked = base["study"]["seeds"]
     if asked is None:
         return [base["seed"]]
-    return [base["seed"] + number for number in range(asked)] if isinstance(asked, int) else list(asked)
+    if isinstance(asked, int):
+        return [base["seed"] + number for number in range(asked)]
+    if len(set(asked)) < len(asked):
+        raise UserError(f"study.seeds: expected each seed once, found {asked}")
+    return list(asked)
 
 
 def _arms(study: Mapping[str, Any], factors: Sequence[Factor]) -> tuple[list[Arm], list[str]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ablate.command_line import canonical, canonical_override
+from ablate.compose import options
 from ablate.error import UserError
 
 
@@ -64,15 +65,15 @@ def test_an_alias_of_a_group_with_a_package() -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("ablate optim=", {"optim=sgd", "optim=adam", "optim=adamw"}),
-        ("ablate optimizer=s", {"optimizer=sgd"}),
+        ("ablate optim=", {f"optim={option}" for option in options("optimizer")}),
+        ("ablate optimizer=s", {"optimizer=sam", "optimizer=sam_adamw", "optimizer=sgd"}),
         ("ablate arch=pyramid optim.l", {"optim.lr="}),
         ("ablate optim=sgd arch=inv", {"arch=inverse_pyramid"}),
         ("python -m ablate.run optim=sg", {"optim=sgd"}),
         ("ablate normal", {"normalization=", "normalization."}),
         ("ablate opt", {"optimizer=", "optimizer.", "optim="}),
-        ("uv run ablate optim=s", {"optim=sgd"}),
-        ("uv run python -m ablate.run optim=s", {"optim=sgd"}),
+        ("uv run ablate optim=sg", {"optim=sgd"}),
+        ("uv run python -m ablate.run optim=sg", {"optim=sgd"}),
     ],
 )
 def test_completion(line: str, expected: set[str], environment: dict[str, str], tmp_path: Path) -> None:

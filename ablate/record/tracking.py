@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import netrc
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ _MODES: dict[str, Mode] = {
 }  # fmt: skip
 _DEFAULT_SERVER = "https://api.wandb.ai"
 _TIMEOUT_SECONDS = 10
+_PATIENCE_SECONDS = 300  # after which a multirun's next run asks a server again that could not be used
 _LONGEST_TAG = 64
 
 
@@ -41,6 +43,12 @@ def choose_mode(asked: str) -> tuple[Mode, str]:
             raise UserError(f"WANDB_MODE: expected one of {', '.join(_MODES)}, found {given!r}")
         return _MODES[given], f"WANDB_MODE={given}"
     return ("online", "an API key was found") if found else ("offline", "no API key was found")
+
+
+class _Server:
+    """What this process knows of wandb's server."""
+
+    not_before = 0.0  # by the monotonic clock: it could not be used, and each attempt costs seconds
 
 
 class Tracker:
@@ -107,6 +115,8 @@ def start(
     """
     if mode == "disabled":
         return Tracker(None, mode)
+    if mode == "online" and time.monotonic() < _Server.not_before:
+        mode = "offline"
     identity = f"{key}-r{repetition}" if repetition else key
     content = {**config, "key": key}
     try:
@@ -200,6 +210,7 @@ def _open(
         if mode == "offline":
             raise
         warn(f"wandb: the server can't be used ({_line(error)}); this run is kept offline, and can be synced later")
+        _Server.not_before = time.monotonic() + _PATIENCE_SECONDS
         return init("offline"), "offline"
 
 

@@ -49,7 +49,7 @@ def without(arms: Sequence[Arm], factors: Sequence[Factor], exclude: Sequence[st
     """
     kept = list(arms)
     for pattern in exclude:
-        parts = set(_split(pattern))
+        parts = set(split(pattern))
         matched = [
             arm for arm in arms if parts <= {f"{each.name}={level}" for each, level in zip(factors, arm, strict=True)}
         ]
@@ -161,10 +161,10 @@ def _counts(numbers: dict[str, int]) -> str:
     return ", ".join(f"{number} of {name}" for name, number in numbers.items())
 
 
-def _split(pattern: str) -> list[str]:
+def split(pattern: str) -> list[str]:
     """The parts of `a=1,b=[2,3]`: a comma within brackets belongs to a level.
 
-    >>> _split("arch=custom, arch.widths=[512,256]")
+    >>> split("arch=custom, arch.widths=[512,256]")
     ['arch=custom', 'arch.widths=[512,256]']
     """
     parts, depth = [""], 0

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ablate.record.store import Status
-from ablate.study.design import Design
+from ablate.study.design import Design, split
 
 ENDED: tuple[Status, ...] = ("finished", "diverged")
 
@@ -75,10 +75,13 @@ def proof(plan: Plan) -> str:
 
 
 def table(plan: Plan) -> list[str]:
-    """A row an arm, a column a seed: whose cell it is, and its status."""
+    """A row an arm, named by what it has other than the baseline; a column a seed: whose cell it is, and its status."""
     by_place = {(cell.arm, cell.seed): cell for cell in plan.cells}
     header = ["arm", *(f"seed {seed}" for seed in plan.seeds)]
-    rows = [[arm, *(_place(plan, by_place.get((arm, seed))) for seed in plan.seeds)] for arm in plan.arms]
+    rows = [
+        [_difference(arm, plan.baseline), *(_place(plan, by_place.get((arm, seed))) for seed in plan.seeds)]
+        for arm in plan.arms
+    ]
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     return [
         "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
@@ -125,6 +128,13 @@ def limits(plan: Plan, detectable: float | None, noise: float | None, split_seed
             "members share seeds, so that some arms meet only across machines (confounded): as many seeds cure it"
         )
     return lines
+
+
+def _difference(arm: str, baseline: str) -> str:
+    parts = split(arm)
+    return (
+        ",".join(part for part, of_baseline in zip(parts, split(baseline), strict=True) if part != of_baseline) or arm
+    )
 
 
 def _place(plan: Plan, cell: Cell | None) -> str:

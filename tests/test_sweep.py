@@ -1,0 +1,243 @@
+"""Studies by the real command: planned, split, run exactly once, watched, and their failures told."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests import wandb_file
+from tests.conftest import Command
+
+GRID = ["--multirun", "arch=cylinder,pyramid", "optim=sgd,adamw", "study.seeds=2", "study.name=shapes"]
+
+
+def plan_of(folder: Path, study: str = "shapes") -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "outputs" / "studies" / study / "plan.json").read_text())
+    return content
+
+
+def results(folder: Path) -> dict[str, dict[str, Any]]:
+    files = (folder / "outputs" / "runs").glob("*/result.json")
+    return {file.parent.name: json.loads(file.read_text()) for file in files}
+
+
+def test_two_members_do_a_study_once(ablate: Command, tiny: list[str], tmp_path: Path) -> None:
+    dry = ablate(*tiny, *GRID, "team.size=2", "study.dry_run=true")
+    assert dry.returncode == 0, dry.stderr
+    assert not (tmp_path / "outputs" / "runs").exists()
+    plan = plan_of(tmp_path)
+    assert plan["plan_id"] in dry.stdout and "grid of 4 arms x 2 seeds = 8 runs" in dry.stdout
+    assert "can detect differences of 6.2 seed-to-seed deviations" in dry.stdout
+    assert "shares: 4 + 4 = 8 runs, none twice and none left out" in dry.stdout
+    assert plan["design"] == "grid" and plan["baseline"] == "arch=cylinder,optimizer=sgd"
+    assert [(cell["seed"], cell["member"], cell["status"]) for cell in plan["cells"]] == [
+        *[(0, 1, "missing")] * 4, *[(1, 2, "missing")] * 4,
+    ]  # fmt: skip
+    assert [cell["arm"] for cell in plan["cells"][:4]] == [
+        "arch=cylinder,optimizer=sgd", "arch=cylinder,optimizer=adamw",
+        "arch=pyramid,optimizer=sgd", "arch=pyramid,optimizer=adamw",
+    ]  # fmt: skip
+
+    mine = ablate(*tiny, *GRID, "team.size=2", "team.member=2")
+    assert mine.returncode == 0, mine.stderr
+    lines = [line for line in mine.stdout.splitlines() if line.startswith("[")]
+    assert len(lines) == 4 and lines[3].startswith("[4/4] arch=pyramid,optimizer=adamw seed 1: val accuracy 0.")
+    done = results(tmp_path)
+    assert {result["seed"] for result in done.values()} == {1} and len(done) == 4
+    half = plan_of(tmp_path)
+    assert half["plan_id"] == plan["plan_id"]
+    assert [cell["status"] for cell in half["cells"]] == ["missing"] * 4 + ["finished"] * 4
+    gaps = ablate(*tiny, *GRID, "team.size=2", "study.coverage=true")
+    assert gaps.returncode == 1 and gaps.stderr.strip() == "ablate: shapes: 4 of 8 runs are not finished"
+    assert "missing (member 1)" in gaps.stdout and "finished (member 2)" in gaps.stdout
+
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "outputs" / "runs").glob("*/result.json")}
+    theirs = ablate(*tiny, *GRID, "team.size=2", "team.member=1")
+    assert theirs.returncode == 0 and "about" in theirs.stdout, theirs.stderr
+    assert all(file.stat().st_mtime_ns == then for file, then in before.items())
+    assert set(results(tmp_path)) == {cell["key"] for cell in plan["cells"]}
+    whole = ablate(*tiny, *GRID, "team.size=2", "study.coverage=true")
+    assert (
+        whole.returncode == 0 and "all: 8 finished" in whole.stdout and "points at this study's noise" in whole.stdout
+    )
+
+    cell = plan["cells"][1]  # a cell's overrides are its run, without the study: finished already
+    again = ablate(*cell["overrides"], "wandb.mode=disabled")
+    assert again.returncode == 0 and f"{cell['key']} is finished already" in again.stdout
+
+
+def test_a_run_of_a_study_is_the_run_alone_whatever_came_before_it(
+    ablate: Command, tiny: list[str], tmp_path: Path, corpus_cache: Path
+) -> None:
+    """Nothing leaks from run to run: random numbers, precision, data, threads."""
+    varied = ["--multirun", "precision=bf16,fp32", "regularization=dropout,none", "normalization=zscore,cmn"]
+    assert ablate(*tiny, *varied, "data.fraction=0.5", "study.seeds=2").returncode == 0
+    last = tmp_path / "alone"
+    (last / "outputs").mkdir(parents=True)
+    (last / "outputs" / "cache").symlink_to(corpus_cache)
+    alone = ablate(*tiny, "data.fraction=0.5", "seed=1", cwd=last)
+    assert alone.returncode == 0, alone.stderr
+    (run,) = (last / "outputs" / "runs").iterdir()
+    assert len(results(tmp_path)) == 16
+    for name in ("best.pt", "utterances.csv"):
+        assert (run / name).read_bytes() == (tmp_path / "outputs" / "runs" / run.name / name).read_bytes()
+
+
+def test_a_failing_run_stops_no_other_and_is_told_at_once_and_again(
+    ablate: Command, tiny: list[str], tmp_path: Path
+) -> None:
+    study = ["--multirun", "optim.lr=0.001,0.002,0.003", "study.name=rates"]
+    assert ablate(*tiny, *study, "study.dry_run=true").returncode == 0
+    key = plan_of(tmp_path, "rates")["cells"][0]["key"]
+    (tmp_path / "outputs" / "runs" / key).mkdir(parents=True)
+    (tmp_path / "outputs" / "runs" / key / "checkpoint.pt").write_bytes(b"broken")
+    done = ablate(*tiny, *study)
+    assert done.returncode == 1
+    assert done.stderr.strip() == "ablate: 1 of 3 runs failed; the same command runs just these again"
+    told = [line for line in done.stdout.splitlines() if line.startswith("failed: optimizer.lr=0.001 seed 0: ")]
+    assert len(told) == 2 and "run.log" in told[0] and "delete it to train from the start" in told[0]
+    assert len(results(tmp_path)) == 2
+    statuses = [cell["status"] for cell in plan_of(tmp_path, "rates")["cells"]]
+    assert statuses == ["failed", "finished", "finished"]
+    (tmp_path / "outputs" / "runs" / key / "checkpoint.pt").unlink()
+    again = ablate(*tiny, *study)
+    assert again.returncode == 0 and "[1/1] optimizer.lr=0.001 seed 0" in again.stdout
+    assert len(results(tmp_path)) == 3
+
+
+def test_fail_fast_stops_at_the_first_failure(ablate: Command, tiny: list[str], tmp_path: Path) -> None:
+    study = ["--multirun", "optim.lr=0.001,0.002", "study.name=rates"]
+    assert ablate(*tiny, *study, "study.dry_run=true").returncode == 0
+    key = plan_of(tmp_path, "rates")["cells"][0]["key"]
+    (tmp_path / "outputs" / "runs" / key).mkdir(parents=True)
+    (tmp_path / "outputs" / "runs" / key / "checkpoint.pt").write_bytes(b"broken")
+    done = ablate(*tiny, *study, "study.fail_fast=true")
+    assert done.returncode == 1 and not results(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["optim.lr=1e-3,0"], "optimizer.lr=0: optimizer.lr: expected greater than 0, found 0"),
+        (["arch.depth=2,0", "regularization=dropout"], "arch.depth=0: arch.dropout=0.25: expected at least 1"),
+        (["arch=cylinder,foo"], "arch=foo: no such option"),
+        (["seed=0,1"], "seed: can't be swept; a seed is no factor but repeats every arm: study.seeds=3"),
+        (["study.seeds=1,2"], "study.seeds: can't be swept; settings of the whole study"),
+        (["team.member=1,2"], "team.member: can't be swept; the same for the whole study"),
+        (["wandb.mode=offline,online"], "wandb.mode: can't be swept"),
+        (["device=cpu,cuda"], "device: can't be swept, since it can't change a result"),
+        (["optim.lr=interval(0,1)"], "expected a list, range, choice or glob"),
+        (["arch=glob(x*)"], "matches nothing"),
+        (["optim=sgd,adamw", "study.design=fraction", "arch=cylinder,pyramid,diamond"], "expected two levels of each"),
+        (["optim=sgd,adamw", "study.exclude=['arch=diamond']"], "study.exclude: 'arch=diamond' matches no arm"),
+        (["optim=sgd,adamw", "team.size=2"], "team.member: missing; give your number, from 1 to team.size=2"),
+        (["optim=sgd,adamw", "team.size=2", "team.member=3"], "team.member=3: expected a number up to team.size=2"),
+        (["optim=sgd,adamw", "study.seeds=[1,1]"], "study.seeds: expected each seed once"),
+        (["optim=sgd,adamw", "study.name=a/b"], "study.name: String should match pattern"),
+        (["study=no_such"], "study=no_such: no such option; expected one of first_look, normalization, shapes"),
+    ],
+)  # fmt: skip
+def test_a_mistake_anywhere_stops_all_before_the_first_run(
+    arguments: list[str], said: str, ablate: Command, tmp_path: Path
+) -> None:
+    done = ablate("--multirun", "data=espeak_tiny", *arguments)
+    assert done.returncode == 2 and said in done.stderr, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "outputs" / "runs").exists() and not (tmp_path / "outputs" / "studies").exists()
+
+
+def test_what_only_a_multirun_has_is_refused_in_a_single_run(ablate: Command) -> None:
+    done = ablate("data=espeak_tiny", "study.seeds=3")
+    assert done.returncode == 2 and "study.seeds: expected a multirun for it; add --multirun" in done.stderr
+
+
+def test_a_study_of_ones_own_in_a_file(ablate: Command, tiny: list[str], tmp_path: Path) -> None:
+    (tmp_path / "conf" / "study").mkdir(parents=True)
+    study = {
+        "name": "mine",
+        "question": "Which rate?",
+        "factors": {"optim": ["sgd", "adamw"], "optim.lr": "0.01,0.1", "arch.depth": [1]},
+        "design": "ofat",
+        "seeds": [3, 5],
+        "margin": 0.01,
+    }
+    (tmp_path / "conf" / "study" / "mine.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    done = ablate(*tiny, "study=mine", "study.dry_run=true", "optim.lr=0.01,0.1,1")
+    assert done.returncode == 0, done.stderr
+    plan = plan_of(tmp_path, "mine")
+    assert plan["question"] == "Which rate?" and plan["margin"] == 0.01 and plan["seeds"] == [3, 5]
+    assert list(dict.fromkeys(cell["arm"] for cell in plan["cells"])) == [
+        "optimizer=sgd,optimizer.lr=0.01", "optimizer=adamw,optimizer.lr=0.01",
+        "optimizer=sgd,optimizer.lr=0.1", "optimizer=sgd,optimizer.lr=1",
+    ]  # fmt: skip
+    assert "arch.depth=1" in plan["cells"][0]["overrides"]
+    assert "optimizer.lr: 0.01, 0.1, 1, instead of 0.01, 0.1" in done.stdout
+
+
+def test_equal_cells_are_run_once(ablate: Command, tiny: list[str], tmp_path: Path) -> None:
+    done = ablate(*tiny, "-m", "data.fraction=1,1.0,0.5", "study.name=equal", "study.dry_run=true")
+    assert done.returncode == 0, done.stderr
+    assert "data.fraction=1.0 is the same experiment as data.fraction=1, and is left out" in done.stdout
+    assert len(plan_of(tmp_path, "equal")["cells"]) == 2
+
+
+def test_a_fraction_says_what_it_can_not_tell_apart(ablate: Command, tiny: list[str], tmp_path: Path) -> None:
+    factors = ["arch=cylinder,pyramid", "optim=sgd,adamw", "scheduler=cosine,constant"]
+    done = ablate(
+        *tiny, "-m", *factors, "study.design=fraction", "study.resolution=3", "study.name=f", "study.dry_run=true"
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(plan_of(tmp_path, "f")["cells"]) == 4
+    assert "arch = optimizer x scheduler" in plan_of(tmp_path, "f")["aliases"]
+    assert "can't tell apart: " in done.stdout and "arch = optimizer x scheduler" in done.stdout
+
+
+def test_a_run_that_another_process_has_is_left_to_it(
+    ablate: Command, tiny: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    long = [each for each in tiny if not each.startswith("epochs")] + ["epochs=500", "-m", "study.name=s"]
+    owner = subprocess.Popen(
+        [sys.executable, "-m", "ablate.run", *long], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("outputs/runs/*/metrics.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    second = ablate(*long)
+    owner.send_signal(signal.SIGINT)
+    assert owner.wait(60) == 130
+    assert second.returncode == 0, second.stderr
+    assert f"process {owner.pid} on {os.uname().nodename} is training this run already" in second.stdout
+    assert "1 running" in second.stdout and not results(tmp_path)
+
+
+def test_offline_runs_of_a_study_are_grouped_named_tagged_and_listed_for_one_command(
+    ablate: Command, tiny: list[str], tmp_path: Path
+) -> None:
+    offline = [each for each in tiny if not each.startswith("wandb")]
+    done = ablate(*offline, "-m", "optim=sgd,adamw", "study.seeds=2", "study.name=s", "team.size=2", "team.member=1")
+    assert done.returncode == 0, done.stderr
+    listed = (tmp_path / "outputs" / "studies" / "s" / "offline.txt").read_text().splitlines()
+    runs = [wandb_file.read(tmp_path / folder).run for folder in listed]
+    assert sorted(run.display_name for run in runs) == ["optimizer=adamw seed=0", "optimizer=sgd seed=0"]
+    assert {run.run_group for run in runs} == {"s"}
+    assert all({"member=1", "design=grid"} <= set(run.tags) for run in runs)
+    assert "tr '\\n' '\\0' < outputs/studies/s/offline.txt | xargs -0 wandb sync" in done.stdout
+
+
+def test_a_finished_study_asked_again_needs_no_torch(ablate: Command, tiny: list[str], tmp_path: Path) -> None:
+    study = ["--multirun", "optim=sgd,adamw", "study.name=s"]
+    assert ablate(*tiny, *study).returncode == 0
+    code = (
+        "import sys; from ablate.run import command\n"
+        f"assert command({[*tiny, *study]!r}) == 0\n"
+        "print([name for name in ('torch', 'wandb') if name in sys.modules])"
+    )
+    again = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "nothing is left to do here" in again.stdout and again.stdout.endswith("[]\n")
