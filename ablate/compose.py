@@ -270,10 +270,15 @@ def _valid(prefix: str, values: Mapping[str, Any], hints: Mapping[str, Any], pro
             problems.append(f"{prefix}{name}: expected the keys {', '.join(hint.__annotations__)}, found {value!r}")
         else:
             try:
-                valid[name] = TypeAdapter(hint, config=_STRICT).validate_python(value)
+                valid[name] = _adapter(hint).validate_python(value)
             except ValidationError as error:
                 problems += [_problem(f"{prefix}{name}", dict(each)) for each in error.errors()]
     return valid
+
+
+@functools.cache
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(hint, config=_STRICT)
 
 
 def _problem(key: str, error: Mapping[str, Any]) -> str:

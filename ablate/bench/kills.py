@@ -1,8 +1,7 @@
-"""`python -m ablate.bench`: promises that take long to prove, measured with the real command on this machine."""
+"""A run that is killed again and again ends with the bits of an undisturbed one."""
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import os
@@ -37,20 +36,6 @@ class Kill:
     epochs: int  # whole ones in the record then
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(prog="python -m ablate.bench", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="WHAT")
-    command = commands.add_parser(
-        "kills", help="kill -9 a run again and again: it ends with the undisturbed run's bits"
-    )
-    command.add_argument("--kills", type=int, default=50, help="how often (default: %(default)s)")
-    command.add_argument("--seed", type=int, default=0, help="draws the moments (default: %(default)s)")
-    command.set_defaults(run=lambda given: kills(given.kills, given.seed))
-    given = parser.parse_args()
-    sys.exit(given.run(given))
-
-
 def kills(count: int, seed: int) -> int:
     """Kill runs at moments spread over all they do; 0 if each ended with the bits of an undisturbed one, else 1."""
     draw = random.Random(seed)
@@ -59,7 +44,7 @@ def kills(count: int, seed: int) -> int:
     with tempfile.TemporaryDirectory(prefix="ablate-bench-") as name:
         undisturbed = Path(name, "undisturbed")
         _start(undisturbed).wait()
-        expected = _bits(undisturbed)
+        expected = bits(_run(undisturbed))
         (row,) = _rows(undisturbed)[-1:]
         print(f"undisturbed: {row['epoch']} epochs, {len(expected)} files, {row['seconds']:.2f} s an epoch")
         same = True
@@ -67,7 +52,7 @@ def kills(count: int, seed: int) -> int:
             folder = Path(name, f"killed-{number}")
             shutil.copytree(undisturbed / "outputs" / "cache", folder / "outputs" / "cache")
             done += _kill_until_finished(folder, moments, draw, count - len(done), float(row["seconds"]))
-            found = _bits(folder)
+            found = bits(_run(folder))
             different = [part for part in expected | found if expected.get(part) != found.get(part)]
             same = not different
             verdict = f"DIFFERENT in {', '.join(different)}" if different else "equal"
@@ -140,21 +125,22 @@ def _start(folder: Path) -> subprocess.Popen[bytes]:
     )
 
 
+def _run(folder: Path) -> Path:
+    (run,) = folder.glob("outputs/runs/*")
+    return run
+
+
 def _rows(folder: Path) -> Sequence[dict[str, Any]]:
     files = list(folder.glob("outputs/runs/*/metrics.jsonl"))
     return [json.loads(line) for line in files[0].read_text().splitlines()] if files else []
 
 
-def _bits(folder: Path) -> dict[str, object]:
+def bits(run: Path) -> dict[str, object]:
     """All that a run leaves, but for what a clock has written and the state of a checkout that is worked in."""
-    (run,) = folder.glob("outputs/runs/*")
     timed = ("seconds", "frames_per_second")
-    rows = [{name: value for name, value in row.items() if name not in timed} for row in _rows(folder)]
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    rows = [{name: value for name, value in json.loads(line).items() if name not in timed} for line in lines]
     record = json.loads((run / "result.json").read_text())
     result = {name: value for name, value in record.items() if name not in (*timed, "git_commit")}
     files = {name: (run / name).read_bytes() for name in ("best.pt", "confusion.npy", "utterances.csv", "config.yaml")}
     return {"rows": rows, "result": result, **files, "left": sorted(file.name for file in run.iterdir())}
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,41 @@
+"""`python -m ablate.bench`: promises that take long to prove, measured with the real command on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from ablate.bench import kills, study
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m ablate.bench", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="WHAT")
+
+    command = commands.add_parser(
+        "kills", help="kill -9 a run again and again: it ends with the undisturbed run's bits"
+    )
+    command.add_argument("--kills", type=int, default=50, help="how often (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="draws the moments (default: %(default)s)")
+    command.set_defaults(run=lambda given: kills.kills(given.kills, given.seed))
+
+    command = commands.add_parser(
+        "team", help="kill -9 four members of a study again and again: each cell is finished once, with the same bits"
+    )
+    command.add_argument("--kills", type=int, default=50, help="how often (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="draws the moments (default: %(default)s)")
+    command.set_defaults(run=lambda given: study.team(given.kills, given.seed))
+
+    command = commands.add_parser(
+        "sweep", help="what a study costs beside its trainings: planned, asked again, from run to run"
+    )
+    command.add_argument("--cells", type=int, default=200, help="of the finished study (default: %(default)s)")
+    command.set_defaults(run=lambda given: study.overhead(given.cells))
+
+    given = parser.parse_args()
+    sys.exit(given.run(given))
+
+
+if __name__ == "__main__":
+    main()

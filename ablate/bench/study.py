@@ -1,0 +1,154 @@
+"""A study of four members that are killed again and again, and what a study costs beside its trainings."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from ablate.bench.kills import bits
+
+_MEMBERS = 4
+_TINY = ["data=espeak_tiny", "wandb.mode=disabled", "study.name=bench", "--multirun"]
+_STUDY = [
+    *_TINY, "data.context=5", "arch.width=128", "epochs=12", "regularization=dropout",
+    "arch=cylinder,pyramid,diamond", "optimizer=sgd,adamw", "study.seeds=4",
+]  # fmt: skip
+"""24 runs: six arms on four seeds, one for each member."""
+
+
+def team(count: int, seed: int) -> int:
+    """Kill four members' processes while they train; 0 if all cells end once, with an undisturbed study's bits."""
+    draw = random.Random(seed)
+    with tempfile.TemporaryDirectory(prefix="ablate-bench-") as name:
+        undisturbed, killed = Path(name, "undisturbed"), Path(name, "killed")
+        started = time.monotonic()
+        _start(undisturbed, _STUDY).wait()
+        expected = {run.name: bits(run) for run in undisturbed.glob("outputs/runs/*")}
+        print(f"undisturbed: {len(expected)} runs in {time.monotonic() - started:.0f} s", flush=True)
+        shutil.copytree(undisturbed / "outputs" / "cache", killed / "outputs" / "cache")
+
+        finished: dict[str, tuple[int, int]] = {}
+        done, rewritten, starts = 0, 0, 0
+        members = [[*_STUDY, f"team.size={_MEMBERS}", f"team.member={number}"] for number in range(1, _MEMBERS + 1)]
+        living: dict[int, subprocess.Popen[bytes]] = {}
+        while True:
+            for number, arguments in enumerate(members):
+                if number not in living and (starts < _MEMBERS or _left(killed, number + 1)):
+                    living[number] = _start(killed, arguments)
+                    starts += 1
+            if not living:
+                break
+            time.sleep(0.02)
+            for run in killed.glob("outputs/runs/*/result.json"):
+                state = run.stat()
+                rewritten += finished.setdefault(run.parent.name, (state.st_ino, state.st_mtime_ns)) != (
+                    state.st_ino, state.st_mtime_ns,
+                )  # fmt: skip
+            for number, process in list(living.items()):
+                if process.poll() is not None:
+                    if process.returncode not in (0, -signal.SIGKILL):
+                        print(f"member {number + 1} ended with {process.returncode}")
+                        return 1
+                    del living[number]
+                elif done < count and draw.random() < 0.01 and _trains(killed, process.pid):
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+                    del living[number]
+                    done += 1
+                    print(
+                        f"kill {done}: member {number + 1}, {len(finished)} of {len(expected)} runs finished",
+                        flush=True,
+                    )
+        found = {run.name: bits(run) for run in killed.glob("outputs/runs/*")}
+        different = [key for key in expected | found if _but_member(expected.get(key)) != _but_member(found.get(key))]
+        coverage = _start(killed, [*_STUDY, f"team.size={_MEMBERS}", "study.coverage=true"]).wait()
+    ok = not different and not rewritten and coverage == 0 and done == count
+    print(
+        f"{done} kills, {starts} starts: {len(found)} of {len(expected)} runs finished, {rewritten} records rewritten, "
+        f"{len(different)} with other bits, coverage exit code {coverage}: {'as it should be' if ok else 'FAILED'}"
+    )
+    return 0 if ok else 1
+
+
+def overhead(cells: int) -> int:
+    """Print what a study of finished cells takes when it is asked again, and what lies between two runs."""
+    with tempfile.TemporaryDirectory(prefix="ablate-bench-") as name:
+        folder = Path(name)
+        rates = ",".join(f"{0.001 + number * 1e-6:.6f}" for number in range(cells // 8))
+        study = [*_TINY, "data.context=0", "arch.depth=0", "epochs=1", "arch=cylinder,pyramid", "optimizer=sgd,adamw"]
+        study += [f"optimizer.lr={rates}", "study.seeds=2", "data.utterances={train: 20, val: 4, test: 1}",
+                  "data.speakers={train: 10, val: 2, test: 1}", "batch_size=64"]  # fmt: skip
+        started = time.monotonic()
+        code = _start(folder, study).wait()
+        whole = time.monotonic() - started
+        runs = [json.loads(file.read_text()) for file in folder.glob("outputs/runs/*/result.json")]
+        ends = {run["key"]: (folder / "outputs/runs" / run["key"] / "result.json").stat().st_mtime for run in runs}
+        in_order = sorted(runs, key=lambda run: ends[run["key"]])
+        between = [
+            ends[later["key"]] - ends[earlier["key"]] - later["seconds"]
+            for earlier, later in itertools.pairwise(in_order)
+        ]
+        print(f"{len(runs)} runs in {whole:.1f} s, exit code {code}")
+        print(f"between two runs: median {statistics.median(between):.3f} s, 90th percentile "
+              f"{statistics.quantiles(between, n=10)[-1]:.3f} s")  # fmt: skip
+        again = [_seconds(folder, study) for _ in range(3)]
+        start = [_seconds(folder, ["--help"]) for _ in range(3)]
+        print(f"the finished study asked again: {_shown(again)}; the bare command's start: {_shown(start)}")
+        more = [_seconds(folder, [*study, "study.seeds=5", "study.dry_run=true", "study.name=more"])]
+        print(f"a dry run of {len(runs) // 2 * 5} cells: {_shown(more)}")
+    return code
+
+
+def _start(folder: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
+    folder.mkdir(parents=True, exist_ok=True)
+    given = list({argument.partition("=")[0]: argument for argument in arguments}.values())
+    return subprocess.Popen(
+        [sys.executable, "-m", "ablate.run", *given], cwd=folder, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+
+
+def _seconds(folder: Path, arguments: list[str]) -> float:
+    started = time.monotonic()
+    _start(folder, arguments).wait()
+    return time.monotonic() - started
+
+
+def _shown(seconds: list[float]) -> str:
+    return f"{statistics.median(seconds):.1f} s ({min(seconds):.1f} to {max(seconds):.1f})"
+
+
+def _left(folder: Path, member: int) -> bool:
+    """Whether a member has cells that are not finished."""
+    plan = json.loads((folder / "outputs" / "studies" / "bench" / "plan.json").read_text())
+    keys = [cell["key"] for cell in plan["cells"] if cell["member"] == member]
+    return any(not (folder / "outputs" / "runs" / key / "result.json").exists() for key in keys)
+
+
+def _trains(folder: Path, pid: int) -> bool:
+    """Whether a process has a run under way."""
+    for lease in folder.glob("outputs/runs/*/lease.json"):
+        try:
+            if json.loads(lease.read_text())["pid"] == pid:
+                return True
+        except (OSError, ValueError):
+            continue
+    return False
+
+
+def _but_member(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A run's bits without what differs by intention: who ran it."""
+    if found is None:
+        return None
+    result = {name: value for name, value in found["result"].items() if name not in ("member", "overrides")}
+    return found | {"result": result, "config.yaml": None}
