@@ -90,8 +90,11 @@ class _OfSingleRun(BaseException):
         self.error = error
 
 
-def task(composed: DictConfig) -> None:
-    """What Hydra calls for a run: the only one, or one of a multirun, which shows little but what has become of it."""
+def task(composed: DictConfig) -> str | None:
+    """What Hydra calls for a run: the only one, or one of a multirun, which shows little but what has become of it.
+
+    Gives the command that uploads what wandb's server does not have of it, if there is such.
+    """
     if "torch" not in sys.modules:
         for name in _THREAD_VARIABLES:
             os.environ.pop(name, None)
@@ -100,7 +103,7 @@ def task(composed: DictConfig) -> None:
     try:
         if is_single:
             _check_single(composed)
-        run(composed, screen)
+        return run(composed, screen)
     except Exception as error:
         if is_single:
             raise _OfSingleRun(error) from error
@@ -111,8 +114,11 @@ def task(composed: DictConfig) -> None:
             _free_memory()
 
 
-def run(composed: DictConfig, screen: Screen) -> None:
-    """One run: its record shown if it is finished, else trained and recorded. Torch is imported only to train."""
+def run(composed: DictConfig, screen: Screen) -> str | None:
+    """One run: its record shown if it is finished, else trained and recorded. Torch is imported only to train.
+
+    Gives the command that uploads what wandb's server does not have.
+    """
     config = compose.resolve(composed)
     choices = dict(HydraConfig.get().runtime.choices)
     if several := [group for group in GROUPS if group in config and not isinstance(choices.get(group), str)]:
@@ -122,7 +128,7 @@ def run(composed: DictConfig, screen: Screen) -> None:
     compose.check_settings(config, overrides)
     if config["plot"]:
         _plot(config, choices)
-        return
+        return None
     corpus = compose.instantiate(config, "data")
     try:
         fingerprint = corpus.fingerprint(Path(config["output_dir"], "cache"))
@@ -134,7 +140,7 @@ def run(composed: DictConfig, screen: Screen) -> None:
         screen.say(f"options of {own} are used before ablate's own")
     if (result := folder.result()) and not config["rerun"]:
         _show(result, folder, screen)
-        return
+        return None
     mode, reason = tracking.choose_mode(config["wandb"]["mode"])
     store.check_writable(config["output_dir"])
     folder.check_free()  # before data are loaded for nothing
@@ -144,7 +150,7 @@ def run(composed: DictConfig, screen: Screen) -> None:
     with folder.lease() as lease:
         if (result := folder.result()) and not config["rerun"]:  # another process has ended it meanwhile
             _show(result, folder, screen)
-            return
+            return None
         if result:
             screen.say(f"the earlier record of {folder.key} is kept in {folder.set_aside()}")
         with folder.open(OmegaConf.to_yaml(OmegaConf.create(config))) as screen.log:
@@ -175,7 +181,7 @@ def run(composed: DictConfig, screen: Screen) -> None:
                 "cost": cost(config),
             }
             try:
-                _train(training, folder, lease, tracker, screen, identity)
+                return _train(training, folder, lease, tracker, screen, identity)
             except Exception as error:
                 error.add_note(f"its log: {folder.path / 'run.log'}")
                 raise
@@ -234,8 +240,11 @@ def _show(result: dict[str, Any], folder: RunFolder, screen: Screen) -> None:
 
 def _train(
     training: Training, folder: RunFolder, lease: Lease, tracker: Tracker, screen: Screen, identity: dict[str, Any]
-) -> None:
-    """Train and write the record's end: result.json, or error.txt of a crash. The window is closed in any case."""
+) -> str | None:
+    """Train and write the record's end: result.json, or error.txt of a crash. The window is closed in any case.
+
+    Gives the command that uploads what wandb's server does not have.
+    """
     from ablate import machine
     from ablate.recipe import arch
     from ablate.train import train
@@ -277,6 +286,7 @@ def _train(
         screen.announce(line(_name(training.config), record))
     if interruption.asked:  # in the last epoch: this run has ended, and no other is wanted
         raise KeyboardInterrupt
+    return how_to_sync
 
 
 if __name__ == "__main__":

@@ -77,6 +77,8 @@ def sweep(arguments: Sequence[str], launcher: Launcher) -> list[JobReturn]:
 
     for note in [*notes, *collapsed]:
         screen.say(note)
+    if (before := store.plan_id(output_dir, made.study)) not in (None, made.plan_id):
+        screen.say(f"study {made.study} was another plan before, {before}: it is kept as plan-{before}.json")
     _describe(made, team["member"], cells, output_dir, screen)
     _write(made, output_dir)
     if study["dry_run"] or study["coverage"]:
@@ -370,6 +372,13 @@ def _write(made: Plan, output_dir: Path) -> Path:
     return store.write_plan(output_dir, made.study, made.content())
 
 
+def _unsynced(made: Plan, results: Mapping[str, JobReturn], output_dir: Path) -> list[Path]:
+    """The folders of what wandb's server does not have of the study, as far as is known here."""
+    told = [each.return_value for each in results.values() if each.status is JobStatus.COMPLETED and each.return_value]
+    folders = [Path(str(command).removeprefix("wandb sync ")) for command in told]
+    return list(dict.fromkeys([*tracking.offline_runs(output_dir, [cell.key for cell in made.cells]), *folders]))
+
+
 def _conclude(
     made: Plan, todo: Sequence[Drawn], results: Mapping[str, JobReturn], output_dir: Path, screen: Screen
 ) -> None:
@@ -378,10 +387,10 @@ def _conclude(
 
     file = _write(made, output_dir)
     screen.say(f"study {made.study}, plan {made.plan_id}: {plan.tally(made.cells)}; {file}")
-    if offline := tracking.offline_runs(output_dir, [cell.key for cell in made.cells]):
-        file = store.write_list(output_dir, made.study, "offline.txt", offline)
+    if unsynced := _unsynced(made, results, output_dir):
+        listed = store.write_list(output_dir, made.study, "unsynced.txt", unsynced)
         screen.say(
-            f"wandb: `tr '\\n' '\\0' < {file} | xargs -0 wandb sync` uploads the study's {len(offline)} offline runs"
+            f"wandb: `tr '\\n' '\\0' < {listed} | xargs -0 wandb sync` uploads {len(unsynced)} runs of the study"
         )
     failed = [(cell, error) for cell in todo if cell.key in results and (error := _failure(results[cell.key]))]
     for cell, error in failed:

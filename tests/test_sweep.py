@@ -188,6 +188,16 @@ def test_equal_cells_are_run_once(ablate: Command, tiny: list[str], tmp_path: Pa
     assert len(plan_of(tmp_path, "equal")["cells"]) == 2
 
 
+def test_another_plan_of_the_same_name_is_kept(ablate: Command, tiny: list[str], tmp_path: Path) -> None:
+    study = ["-m", "optim=sgd,adamw", "study.name=s", "study.dry_run=true"]
+    assert ablate(*tiny, *study).returncode == 0
+    first = plan_of(tmp_path, "s")["plan_id"]
+    done = ablate(*tiny, *study, "study.seeds=2")
+    assert f"study s was another plan before, {first}" in done.stdout
+    kept = json.loads((tmp_path / "outputs" / "studies" / "s" / f"plan-{first}.json").read_text())
+    assert kept["plan_id"] == first != plan_of(tmp_path, "s")["plan_id"]
+
+
 def test_a_fraction_says_what_it_can_not_tell_apart(ablate: Command, tiny: list[str], tmp_path: Path) -> None:
     factors = ["arch=cylinder,pyramid", "optim=sgd,adamw", "scheduler=cosine,constant"]
     done = ablate(
@@ -223,12 +233,12 @@ def test_offline_runs_of_a_study_are_grouped_named_tagged_and_listed_for_one_com
     offline = [each for each in tiny if not each.startswith("wandb")]
     done = ablate(*offline, "-m", "optim=sgd,adamw", "study.seeds=2", "study.name=s", "team.size=2", "team.member=1")
     assert done.returncode == 0, done.stderr
-    listed = (tmp_path / "outputs" / "studies" / "s" / "offline.txt").read_text().splitlines()
+    listed = (tmp_path / "outputs" / "studies" / "s" / "unsynced.txt").read_text().splitlines()
     runs = [wandb_file.read(tmp_path / folder).run for folder in listed]
     assert sorted(run.display_name for run in runs) == ["optimizer=adamw seed=0", "optimizer=sgd seed=0"]
     assert {run.run_group for run in runs} == {"s"}
     assert all({"member=1", "design=grid"} <= set(run.tags) for run in runs)
-    assert "tr '\\n' '\\0' < outputs/studies/s/offline.txt | xargs -0 wandb sync" in done.stdout
+    assert "tr '\\n' '\\0' < outputs/studies/s/unsynced.txt | xargs -0 wandb sync" in done.stdout
 
 
 def test_a_finished_study_asked_again_needs_no_torch(ablate: Command, tiny: list[str], tmp_path: Path) -> None:

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from ablate.bench.kills import bits
+from ablate.record import store
 
 _MEMBERS = 4
 _TINY = ["data=espeak_tiny", "wandb.mode=disabled", "study.name=bench", "--multirun"]
 _STUDY = [
-    *_TINY, "data.context=5", "arch.width=128", "epochs=12", "regularization=dropout",
+    *_TINY, "data.context=5", "arch.width=64", "epochs=8", "threads=1", "regularization=dropout",
     "arch=cylinder,pyramid,diamond", "optimizer=sgd,adamw", "study.seeds=4",
 ]  # fmt: skip
 """24 runs: six arms on four seeds, one for each member."""
@@ -61,7 +62,7 @@ def team(count: int, seed: int) -> int:
                         print(f"member {number + 1} ended with {process.returncode}")
                         return 1
                     del living[number]
-                elif done < count and draw.random() < 0.01 and _trains(killed, process.pid):
+                elif done < count and draw.random() < 0.004 and _trains(killed, process.pid):
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
                     del living[number]
@@ -105,9 +106,27 @@ def overhead(cells: int) -> int:
         again = [_seconds(folder, study) for _ in range(3)]
         start = [_seconds(folder, ["--help"]) for _ in range(3)]
         print(f"the finished study asked again: {_shown(again)}; the bare command's start: {_shown(start)}")
+        looked_up = _lookup_seconds(folder / "many", 10_000)
+        print(f"what has become of 10,000 recorded runs, and how fast they were: {looked_up:.2f} s")
         more = [_seconds(folder, [*study, "study.seeds=5", "study.dry_run=true", "study.name=more"])]
         print(f"a dry run of {len(runs) // 2 * 5} cells: {_shown(more)}")
     return code
+
+
+def _lookup_seconds(output_dir: Path, number: int) -> float:
+    """To look up so many recorded runs."""
+    keys = [f"{run:016x}" for run in range(number)]
+    for key in keys:
+        folder = output_dir / "runs" / key
+        folder.mkdir(parents=True)
+        record = {"key": key, "status": "finished", "metrics": {"val/accuracy": 0.5}, "seconds": 1.0, "cost": 1.0}
+        record |= {"machine": {"name": "here"}, "data_fingerprint": "data", "overrides": ["seed=0"] * 9}
+        (folder / "result.json").write_text(json.dumps(record))
+    started = time.perf_counter()
+    found = store.statuses(output_dir, keys)
+    store.seconds_per_cost(output_dir, ["data"], 200)
+    assert len(found) == number
+    return time.perf_counter() - started
 
 
 def _start(folder: Path, arguments: list[str]) -> subprocess.Popen[bytes]:

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import tempfile
@@ -163,9 +164,25 @@ def study_dir(output_dir: Path, study: str) -> Path:
     return folder
 
 
+def plan_id(output_dir: Path, study: str) -> str | None:
+    """Of the plan that is recorded of a study."""
+    try:
+        content = json.loads((output_dir / "studies" / study / "plan.json").read_bytes())
+        return _file_name(str(content["plan_id"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _file_name(text: str) -> str:
+    """The text with nothing in it that could lead elsewhere."""
+    return re.sub(r"[^\w-]", "_", text)[:100]
+
+
 def write_plan(output_dir: Path, study: str, content: Mapping[str, Any]) -> Path:
-    """`studies/<name>/plan.json`, as it is known now."""
+    """`studies/<name>/plan.json`, as it is known now; another plan that stood there is kept beside it by its id."""
     path = study_dir(output_dir, study) / "plan.json"
+    if (before := plan_id(output_dir, study)) and before != content["plan_id"]:
+        path.replace(path.with_name(f"plan-{before}.json"))
     with write_atomically(path) as file:
         file.write((json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
     return path

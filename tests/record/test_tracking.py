@@ -222,7 +222,7 @@ def test_divergence_is_told_to_those_who_asked(folder: Path, server: WandbServer
     assert [alert["title"] for alert in run.alerts] == ["diverged"]
 
 
-@pytest.mark.parametrize(("sweep", "code", "trained"), [("seed=0,1", 0, 2), ("optim.lr=choice(0.1,inf)", 2, 1)])
+@pytest.mark.parametrize(("sweep", "code", "trained"), [("study.seeds=2", 0, 2), ("optim.lr=choice(0.1,inf)", 2, 0)])
 def test_the_end_of_a_multirun_is_told_to_those_who_asked(
     sweep: str, code: int, trained: int, folder: Path, server: WandbServer, environment: dict[str, str]
 ) -> None:
@@ -299,3 +299,44 @@ def test_the_printed_command_syncs_a_resumed_offline_run_with_each_epoch_once(
     result, _ = record(folder)
     run = server.runs[f"the-team/hw/{result['key']}-2"]
     assert [row["epoch"] for row in run.history] == list(range(1, 31)) and run.state == "finished"
+
+
+@pytest.mark.parametrize("fault", ["none", "503 for seconds", "403", "gone"])
+def test_four_members_meet_in_one_project_whatever_the_server_does(
+    fault: str, folder: Path, server: WandbServer, environment: dict[str, str]
+) -> None:
+    """A study of two arms on four seeds, a seed each; the server fails while the first runs are under way."""
+    study = [*ONLINE, "--multirun", "optim=sgd,adamw", "study.seeds=4", "study.name=rates", "epochs=4", "team.size=4"]
+    members = [
+        subprocess.Popen(
+            [sys.executable, "-m", "ablate.run", *study, f"team.member={number}"],
+            cwd=folder, env=environment | server.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for number in range(1, 5)
+    ]  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not any(run.history for run in server.runs.values()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    server.fail = {"503 for seconds": 503, "403": 403}.get(fault, 0)
+    if fault == "503 for seconds":
+        threading.Timer(4, setattr, (server, "fail", 0)).start()
+    if fault == "gone":
+        server.stop()
+    ended = [(*member.communicate(timeout=240), member.returncode) for member in members]
+    assert [code for _, _, code in ended] == [0] * 4, ended
+    assert all(stderr == "" for _, stderr, _ in ended), ended
+    records = {path.parent.name: json.loads(path.read_text()) for path in folder.glob("outputs/runs/*/result.json")}
+    assert len(records) == 8 and {record["member"] for record in records.values()} == {1, 2, 3, 4}
+    if fault in ("none", "503 for seconds"):
+        assert sorted(run.id for run in server.runs.values()) == sorted(records)
+    for run in server.runs.values() if fault == "none" else ():
+        record = records[run.id]
+        assert (
+            run.group == "rates" and run.state == "finished" and [row["epoch"] for row in run.history] == [1, 2, 3, 4]
+        )
+        assert run.name == f"optimizer={record['choices']['optimizer']} seed={record['seed']}"
+        assert {f"member={record['member']}", "design=grid"} <= set(run.tags)
+        assert run.config["optimizer"]["lr"] == {"sgd": 0.1, "adamw": 0.001}[record["choices"]["optimizer"]]
+        assert run.summary["best/val/accuracy"] == record["metrics"]["val/accuracy"]
+    if fault in ("403", "gone"):
+        assert all("xargs -0 wandb sync` uploads" in stdout for stdout, _, _ in ended)
