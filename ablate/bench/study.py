@@ -30,56 +30,61 @@ _STUDY = [
 
 def team(count: int, seed: int) -> int:
     """Kill four members' processes while they train; 0 if all cells end once, with an undisturbed study's bits."""
-    draw = random.Random(seed)
     with tempfile.TemporaryDirectory(prefix="ablate-bench-") as name:
         undisturbed, killed = Path(name, "undisturbed"), Path(name, "killed")
         started = time.monotonic()
         _start(undisturbed, _STUDY).wait()
         expected = {run.name: bits(run) for run in undisturbed.glob("outputs/runs/*")}
-        print(f"undisturbed: {len(expected)} runs in {time.monotonic() - started:.0f} s", flush=True)
+        epochs = _epochs(undisturbed)
+        print(f"undisturbed: {len(expected)} runs, {epochs} epochs, {time.monotonic() - started:.0f} s", flush=True)
         shutil.copytree(undisturbed / "outputs" / "cache", killed / "outputs" / "cache")
 
-        finished: dict[str, tuple[int, int]] = {}
-        done, rewritten, starts = 0, 0, 0
-        members = [[*_STUDY, f"team.size={_MEMBERS}", f"team.member={number}"] for number in range(1, _MEMBERS + 1)]
-        living: dict[int, subprocess.Popen[bytes]] = {}
-        while True:
-            for number, arguments in enumerate(members):
-                if number not in living and (starts < _MEMBERS or _left(killed, number + 1)):
-                    living[number] = _start(killed, arguments)
-                    starts += 1
-            if not living:
-                break
-            time.sleep(0.02)
-            for run in killed.glob("outputs/runs/*/result.json"):
-                state = run.stat()
-                rewritten += finished.setdefault(run.parent.name, (state.st_ino, state.st_mtime_ns)) != (
-                    state.st_ino, state.st_mtime_ns,
-                )  # fmt: skip
-            for number, process in list(living.items()):
-                if process.poll() is not None:
-                    if process.returncode not in (0, -signal.SIGKILL):
-                        print(f"member {number + 1} ended with {process.returncode}")
-                        return 1
-                    del living[number]
-                elif done < count and draw.random() < 0.004 and _trains(killed, process.pid):
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
-                    del living[number]
-                    done += 1
-                    print(
-                        f"kill {done}: member {number + 1}, {len(finished)} of {len(expected)} runs finished",
-                        flush=True,
-                    )
+        draw = random.Random(seed)
+        moments = [0.95 * epochs * (number + draw.random()) / count for number in range(count)]
+        done, rewritten = _kill_members(killed, moments, draw)
         found = {run.name: bits(run) for run in killed.glob("outputs/runs/*")}
         different = [key for key in expected | found if _but_member(expected.get(key)) != _but_member(found.get(key))]
         coverage = _start(killed, [*_STUDY, f"team.size={_MEMBERS}", "study.coverage=true"]).wait()
     ok = not different and not rewritten and coverage == 0 and done == count
     print(
-        f"{done} kills, {starts} starts: {len(found)} of {len(expected)} runs finished, {rewritten} records rewritten, "
+        f"{done} kills: {len(found)} of {len(expected)} runs finished, {rewritten} records rewritten, "
         f"{len(different)} with other bits, coverage exit code {coverage}: {'as it should be' if ok else 'FAILED'}"
     )
     return 0 if ok else 1
+
+
+def _kill_members(folder: Path, moments: list[float], draw: random.Random) -> tuple[int, int]:
+    """Start the members until all is finished; kill one that trains at each moment, in epochs recorded by all.
+
+    Gives the number of kills and of finished records that were written again.
+    """
+    living: dict[int, subprocess.Popen[bytes]] = {}
+    finished: dict[str, tuple[int, int]] = {}
+    done = rewritten = 0
+    to_do = set(range(1, _MEMBERS + 1))
+    while to_do:
+        for member in to_do - set(living):
+            living[member] = _start(folder, [*_STUDY, f"team.size={_MEMBERS}", f"team.member={member}"])
+        time.sleep(0.05)
+        for result in folder.glob("outputs/runs/*/result.json"):
+            written = (result.stat().st_ino, result.stat().st_mtime_ns)
+            rewritten += finished.setdefault(result.parent.name, written) != written
+        training = [member for member, process in living.items() if _trains(folder, process.pid)]
+        if training and done < len(moments) and _epochs(folder) >= moments[done]:
+            member = draw.choice(training)
+            time.sleep(draw.uniform(0, 0.2))  # wherever in its epoch that is
+            os.killpg(living[member].pid, signal.SIGKILL)
+            if living.pop(member).wait() == -signal.SIGKILL:
+                done += 1
+                print(f"kill {done}: member {member}, {len(finished)} runs finished", flush=True)
+        for member, process in list(living.items()):
+            if process.poll() == 0:
+                to_do.discard(member)
+            elif process.poll() is not None:
+                raise SystemExit(f"member {member} ended with exit code {process.returncode}")
+            if process.poll() is not None:
+                del living[member]
+    return done, rewritten
 
 
 def overhead(cells: int) -> int:
@@ -147,11 +152,9 @@ def _shown(seconds: list[float]) -> str:
     return f"{statistics.median(seconds):.1f} s ({min(seconds):.1f} to {max(seconds):.1f})"
 
 
-def _left(folder: Path, member: int) -> bool:
-    """Whether a member has cells that are not finished."""
-    plan = json.loads((folder / "outputs" / "studies" / "bench" / "plan.json").read_text())
-    keys = [cell["key"] for cell in plan["cells"] if cell["member"] == member]
-    return any(not (folder / "outputs" / "runs" / key / "result.json").exists() for key in keys)
+def _epochs(folder: Path) -> int:
+    """Recorded by all runs."""
+    return sum(file.read_bytes().count(b"\n") for file in folder.glob("outputs/runs/*/metrics.jsonl"))
 
 
 def _trains(folder: Path, pid: int) -> bool:
