@@ -1,11 +1,14 @@
-"""Combinations that make no sense are refused with the reason, never adjusted."""
+"""Combinations that make no sense are refused with the reason, never adjusted; data are loaded once."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ablate.error import UserError
-from tests.training import prepared
+from ablate.prepare import Tables
+from ablate.recipe.data.table import FrameTable
+from tests.training import config_of, prepared
 
 
 @pytest.mark.parametrize(
@@ -40,3 +43,34 @@ def test_it_is_refused_before_data_are_loaded(overrides: list[str], said: str, t
     with pytest.raises(UserError, match=said):
         prepared(["data=espeak_tiny", *overrides], tmp_path)
     assert not (tmp_path / "cache").exists()
+
+
+def loads(overrides: list[list[str]], folder: Path, *, limit: int = 1 << 40, frames: int = 10) -> list[bool]:
+    """Whether each run's data are loaded, in this order in one process."""
+    tables = Tables()
+    tables._limit = limit
+    found = []
+    for each in overrides:
+        made: list[Any] = []
+
+        def make(made: list[Any] = made) -> tuple[FrameTable, FrameTable]:
+            made.append(FrameTable.blank(["a"], [frames], 3))
+            return made[0], made[0]
+
+        config = config_of(["data=espeak_tiny", *each], folder)
+        assert tables.get(config, make) is tables.get(config, make)
+        found.append(bool(made))
+    return found
+
+
+def test_data_are_loaded_once_for_all_runs_that_share_them(tmp_path: Path) -> None:
+    assert loads([[], ["optimizer=sgd"], ["data.context=3"], ["seed=1"]], tmp_path) == [True, False, False, False]
+    assert loads([[], ["normalization=zscore"], ["data.boundary=bleed"], []], tmp_path) == [True, True, True, False]
+    part = ["data.fraction=0.5"]
+    assert loads([part, [*part, "seed=1"], part], tmp_path) == [True, True, False]
+
+
+def test_what_no_longer_fits_is_loaded_again_the_oldest_first(tmp_path: Path) -> None:
+    a, b, c = ([f"normalization={option}"] for option in ("none", "cmn", "zscore"))
+    two_fit = 2 * 2 * (110 * 3 * 4 + 10 + 10 * 4)
+    assert loads([a, b, a, c, a, b], tmp_path, limit=two_fit) == [True, True, False, True, False, True]

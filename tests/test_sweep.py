@@ -241,6 +241,32 @@ def test_offline_runs_of_a_study_are_grouped_named_tagged_and_listed_for_one_com
     assert "tr '\\n' '\\0' < outputs/studies/s/unsynced.txt | xargs -0 wandb sync" in done.stdout
 
 
+def test_on_a_terminal_there_is_a_bar_over_the_study(
+    tiny: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    study = [*tiny, "--multirun", "optim=sgd,adamw", "study.name=s"]
+    reader, writer = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ablate.run", *study],
+        cwd=tmp_path, env=environment | {"TERM": "xterm-256color", "COLUMNS": "120"}, stdout=writer, stderr=writer,
+    )  # fmt: skip
+    os.close(writer)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(reader, 65536)
+        except OSError:  # how a terminal ends
+            break
+        if not chunk:
+            break
+        shown += chunk
+    os.close(reader)
+    assert process.wait(60) == 0
+    text = shown.decode(errors="replace")
+    assert "study" in text and "0/2" in text and "1/2" in text and "epoch 1" in text
+    assert "[2/2] optimizer=adamw seed 0: val accuracy" in text
+
+
 def test_a_finished_study_asked_again_needs_no_torch(ablate: Command, tiny: list[str], tmp_path: Path) -> None:
     study = ["--multirun", "optim=sgd,adamw", "study.name=s"]
     assert ablate(*tiny, *study).returncode == 0

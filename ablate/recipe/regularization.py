@@ -44,7 +44,8 @@ class Regularization:
     def ends(self, accuracies: Sequence[float]) -> bool:
         """Whether the run should end after these validation accuracies (epochs,), oldest first.
 
-        >>> stop = Regularization(dropout=0, l1=0, l2=0, patience=2, least_improvement=0.01)
+        >>> settings = {"dropout": 0, "l1": 0, "l2": 0, "label_smoothing": 0, "max_gradient_norm": None}
+        >>> stop = Regularization(**settings, max_gradient=None, patience=2, least_improvement=0.01)
         >>> stop.ends([0.5, 0.505]), stop.ends([0.5, 0.505, 0.509]), stop.ends([0.5, 0.505, 0.52])
         (False, True, False)
         """

@@ -340,3 +340,21 @@ def test_four_members_meet_in_one_project_whatever_the_server_does(
         assert run.summary["best/val/accuracy"] == record["metrics"]["val/accuracy"]
     if fault in ("403", "gone"):
         assert all("xargs -0 wandb sync` uploads" in stdout for stdout, _, _ in ended)
+
+
+def test_one_printed_command_syncs_a_whole_study(
+    folder: Path, server: WandbServer, environment: dict[str, str]
+) -> None:
+    ended = command(folder, environment, "--multirun", "optim=sgd,adamw", "study.seeds=2", "study.name=s", "epochs=2")
+    assert ended.code == 0, ended.stderr
+    (how_to_sync,) = re.findall(r"`(tr .* wandb sync)` uploads 4 runs of the study", ended.stdout)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    done = subprocess.run(
+        how_to_sync, shell=True, cwd=folder, env=environment | server.environment | {"PATH": path},
+        capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert {run.group for run in server.runs.values()} == {"s"} and len(server.runs) == 4
+    assert all([row["epoch"] for row in run.history] == [1, 2] for run in server.runs.values())
+    again = command(folder, environment, "--multirun", "optim=sgd,adamw", "study.seeds=2", "study.name=s", "epochs=2")
+    assert "wandb sync" not in again.stdout, "what is synced needs no syncing"
