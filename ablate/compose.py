@@ -1,4 +1,4 @@
-"""Configs: composed by Hydra, resolved, checked, and the only door to `hydra.utils.instantiate`.
+"""Configs: composed by Hydra, resolved, checked, and the only door to the calls that they describe.
 
 A node is a call: its keys are the keyword-only parameters of its `_target_`, a public callable of the group's own
 module in `ablate.recipe`. Nothing else may be called, and types and ranges are those of its annotations.
@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-import hydra.utils
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.core.plugins import Plugins
-from hydra.errors import InstantiationException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -85,15 +85,31 @@ def compose(overrides: Sequence[str]) -> DictConfig:
         return hydra.compose("config", list(overrides))
 
 
-class Compositions:
-    """Configs of many lists of overrides that differ in their values: a set of options is composed once.
+class _Remembered(CachingConfigRepository):
+    """The config files, each read once: Hydra copies its repository for every composition."""
 
-    All lists must override the same keys.
+    def __deepcopy__(self, memo: object) -> _Remembered:
+        return self
+
+
+class Compositions:
+    """Configs of many lists of overrides: each file is read once, and a set of options is composed once.
+
+    All lists must override the same keys. A context in which the files are taken not to change.
     """
 
     def __init__(self) -> None:
         self._parse = functools.cache(OverridesParser.create().parse_override)
         self._composed: dict[tuple[str, ...], DictConfig] = {}
+
+    def __enter__(self) -> Compositions:
+        self._loader = typing.cast(ConfigLoaderImpl, GlobalHydra.instance().config_loader())
+        self._repository = self._loader.repository
+        self._loader.repository = _Remembered(self._repository)  # type: ignore[assignment]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loader.repository = self._repository
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """As the function of this name."""
@@ -182,20 +198,21 @@ def check(config: Config, group: str) -> None:
 
 
 def instantiate(config: Config, group: str, *runtime: Any) -> Any:
-    """Call the target of a group's node with the run-time objects; a `ValueError` of it is the user's mistake."""
+    """Call the target of a group's node with the run-time objects; a `ValueError` of it is the user's mistake.
+
+    Not by `hydra.utils.instantiate`: once a node is checked it is a plain call, and nothing in its values is one.
+    """
     check(config, group)
-    node = config[group]
+    target = _target(group, config[group]["_target_"])
+    arguments = {key: value for key, value in config[group].items() if key != "_target_"}
     try:
-        arguments = {key: value for key, value in node.items() if key != "_target_"}
-        inspect.signature(_target(group, node["_target_"])).bind(*runtime, **arguments)
+        inspect.signature(target).bind(*runtime, **arguments)
     except TypeError as error:
-        raise UserError(f"{group}._target_={node['_target_']}: not an option of {group} ({error})") from error
+        raise UserError(f"{group}._target_={config[group]['_target_']}: not an option of {group} ({error})") from error
     try:
-        return hydra.utils.instantiate(config[group], *runtime, _convert_="all", _recursive_=False)
-    except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError):
-            raise UserError(str(error.__cause__)) from error
-        raise error.__cause__ or error from None
+        return target(*runtime, **arguments)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

@@ -3,8 +3,20 @@
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
-from ablate.compose import GROUPS, check, check_settings, compose, differences, instantiate, resolve
+from ablate.compose import (
+    GROUPS,
+    Compositions,
+    _initialized,
+    check,
+    check_settings,
+    compose,
+    differences,
+    instantiate,
+    options,
+    resolve,
+)
 from ablate.error import UserError
 
 
@@ -132,3 +144,18 @@ def test_the_users_own_options_add_to_ours_and_replace_them(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     assert resolve(compose(["optimizer=slow"]))["optimizer"]["lr"] == 0.01
     assert resolve(compose(["optimizer=adamw"]))["optimizer"]["_target_"].endswith("sgd")
+
+
+def test_many_compositions_are_hydras_own() -> None:
+    arms = [
+        [f"{group}={option}", f"optimizer.lr={rate}", "+data.extra={a: 1}", f"arch.depth={depth}"]
+        for group in ("normalization", "optimizer", "scheduler")
+        for option in options(group)
+        for rate, depth in ((0.1, 3), (1e-5, 4), ("null", 5))
+    ]
+    with _initialized(), Compositions() as compositions:
+        found = [OmegaConf.to_yaml(compositions.compose(arm)) for arm in arms]
+    assert found == [OmegaConf.to_yaml(compose(arm)) for arm in arms]
+    with _initialized(), Compositions() as compositions:
+        lists = [["arch=custom", f"arch.widths={widths}"] for widths in ("[4]", "[3,2,1]", "[]")]
+        assert [compositions.compose(each)["arch"]["widths"] for each in lists] == [[4], [3, 2, 1], []]
