@@ -60,7 +60,8 @@ def ask(arguments: Sequence[str]) -> Asked:
     Raises `UserError` for a mistake in any of them that can be seen without torch.
     """
     fixed, factors, notes = _factors(arguments)
-    base = _checked(compose.resolve(compose.compose(fixed)), fixed)
+    baseline = [*fixed, *(f"{factor.name}={factor.levels[0]}" for factor in factors)]
+    base = _checked(compose.resolve(compose.compose(baseline)), fixed)
     arms, aliases = _arms(base["study"], factors)
     seeds = _seeds(base)
     composed = sorted(_compose_all(fixed, factors, arms, seeds), key=lambda cell: seeds.index(cell.seed))
@@ -87,22 +88,28 @@ def rehearse(cells: Sequence[Composed]) -> None:
 
 def _factors(arguments: Sequence[str]) -> tuple[list[str], list[Factor], list[str]]:
     """The overrides that are the same in all cells, the factors in order, and what is to be said of them."""
-    parsed = [_parsed(argument) for argument in arguments]
-    for each in parsed:
-        if each.is_sweep_override():
-            _check_is_factor(str(each.get_key_element()).lstrip("+"))
-    in_file = _factors_of_file([argument for argument in arguments if argument.startswith(("study=", "study.factors"))])
+    in_file = _factors_of_file([argument for argument in arguments if argument.startswith("study=")])
     levels, notes = dict(in_file), []
-    for each in parsed:
-        name = str(each.get_key_element())
-        if not each.is_sweep_override() and name not in in_file:
+    for argument in arguments:
+        name, override = _name(argument), _parsed(argument)
+        if name.startswith("study.factors"):
+            raise UserError(
+                f"{name}: is for a study's file; on the command line give the levels: arch=cylinder,pyramid"
+            )
+        if not override.is_sweep_override() and name not in in_file:
             continue
-        levels[name] = _levels(each)
+        levels[name] = _levels(override)
         if in_file and (before := in_file.get(name)) != levels[name]:
             was = f"instead of {', '.join(before)}" if before else "which the study's file does not have"
             notes.append(f"{name}: {', '.join(levels[name])}, {was}")
-    fixed = [argument for argument in arguments if argument.partition("=")[0] not in levels]
+    for name in levels:
+        _check_is_factor(name)
+    fixed = [argument for argument in arguments if _name(argument) not in levels]
     return fixed, [Factor(name, given) for name, given in levels.items()], notes
+
+
+def _name(override: str) -> str:
+    return override.partition("=")[0].lstrip("+")
 
 
 def _check_is_factor(name: str) -> None:
@@ -113,20 +120,36 @@ def _check_is_factor(name: str) -> None:
 
 
 def _factors_of_file(study: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The factors of a ready study, each a YAML list of levels, or Hydra's syntax in a string."""
+    """The factors of a ready study, each a YAML list of levels, a single one, or Hydra's syntax in a string."""
+    if not study:
+        return {}
+    content, without = (OmegaConf.to_container(compose.compose(each)) for each in (study, []))
+    assert isinstance(content, dict) and isinstance(without, dict)
+    if more := [str(name) for name in content if name != "study" and content[name] != without.get(name)]:
+        raise UserError(
+            f"{study[0]}: its file sets {more[0]}; a factor with one level does: factors: {{{more[0]}: [...]}}"
+        )
+    given = content["study"]["factors"] or {}
+    if not isinstance(given, dict):
+        raise UserError(f"study.factors: expected groups and keys with their levels, found {given!r}")
     found: dict[str, tuple[str, ...]] = {}
-    for given, value in (compose.compose(study)["study"]["factors"] or {}).items():
-        name = canonical_override(str(given))
-        text = value if isinstance(value, str) else ",".join(map(_written, value if value is not None else []))
-        if not text:
-            raise UserError(f"study.factors.{name}: expected a list of levels, found {value!r}")
-        found[name] = _levels(_parsed(f"{name}={text}"))
+    for key_or_group, value in given.items():
+        name = canonical_override(str(key_or_group))
+        if name in found:
+            raise UserError(f"study.factors.{name}: given twice; give it once")
+        if isinstance(value, dict) or value in (None, []):
+            raise UserError(
+                f"study.factors.{name}: expected a list of levels, such as arch.depth: [2, 4], found {value!r}"
+            )
+        levels = value if isinstance(value, list) else [value]
+        found[name] = _levels(_parsed(f"{name}={','.join(map(_written, levels))}"))
     return found
 
 
 @functools.cache
 def _parsed(override: str) -> Override:
-    loader = GlobalHydra.instance().config_loader()  # a glob asks it for the options
+    hydra = GlobalHydra.instance()
+    loader = hydra.config_loader() if hydra.is_initialized() else None  # a glob asks it for the options
     return OverridesParser.create(config_loader=loader).parse_overrides([override])[0]
 
 
@@ -136,6 +159,8 @@ def _levels(override: Override) -> tuple[str, ...]:
         return (override.get_value_element_as_str(),)
     if not override.is_discrete_sweep():
         raise UserError(f"{override.input_line}: expected a list, range, choice or glob, which give a number of levels")
+    if getattr(override.value(), "shuffle", False):
+        raise UserError(f"{override.input_line}: every member would have another order; leave the shuffle out")
     found = tuple(override.sweep_string_iterator())
     if not found:
         raise UserError(f"{override.input_line}: matches nothing; expected one level at least")
@@ -144,10 +169,7 @@ def _levels(override: Override) -> tuple[str, ...]:
 
 def _written(level: Any) -> str:
     """A level from YAML as it would stand in an override."""
-    if isinstance(level, str):
-        return level
-    plain = OmegaConf.to_container(level) if OmegaConf.is_config(level) else level
-    return json.dumps(plain).replace('"', "")
+    return level if isinstance(level, str) else json.dumps(level).replace('"', "")
 
 
 def _checked(config: Config, overrides: Sequence[str]) -> Config:
@@ -171,10 +193,24 @@ def _arms(study: Mapping[str, Any], factors: Sequence[Factor]) -> tuple[list[Arm
     try:
         arms = design.arms(study["design"], varied, study["resolution"])
         aliases = design.aliases(study["design"], varied, study["resolution"]) if varied else []
-        arms = design.without(arms, varied, study["exclude"])
+        if study["exclude"] and study["design"] == "fraction":
+            raise ValueError(
+                "study.exclude: a fraction that lacks some of its runs has other aliases; take study.design=grid"
+            )
+        arms = design.without(arms, varied, [_canonical_pattern(pattern) for pattern in study["exclude"]])
     except ValueError as error:
         raise UserError(str(error)) from error
     return arms, aliases
+
+
+def _canonical_pattern(pattern: str) -> str:
+    """An exclusion with names and levels spelled as the arms have them.
+
+    >>> _canonical_pattern("optim=sgd, optim.lr=1e-2")
+    'optimizer=sgd,optimizer.lr=0.01'
+    """
+    parts = [_parsed(canonical_override(part)) for part in design.split(pattern) if "=" in part]
+    return ",".join(f"{part.key_or_group}={part.get_value_element_as_str()}" for part in parts) or pattern
 
 
 def _compose_all(

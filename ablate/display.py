@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, TextIO, TypeVar
 
@@ -41,19 +42,28 @@ class Screen:
         self._sweep = Sweep.current
         self._console = self._sweep.console if self._sweep else _console()
         self.quiet = quiet
-        self.log: TextIO | None = None
+        self._log: TextIO | None = None
+
+    @contextmanager
+    def logging_to(self, log: TextIO) -> Iterator[None]:
+        """What is said in the context is in this log too."""
+        self._log = log
+        try:
+            yield
+        finally:
+            self._log = None
 
     def say(self, text: str) -> None:
         """A line, in the log with the time."""
         if self.quiet:
-            self._write(text)
+            self.write(text)
         else:
             self.announce(text)
 
     def announce(self, text: str) -> None:
         """A line that a quiet screen shows too."""
         self._print(text)
-        self._write(text)
+        self.write(text)
 
     def track(self, items: Iterable[Item], total: int, title: str) -> Iterator[Item]:
         """The items, with a bar of how many have been taken; a line instead where there is no terminal."""
@@ -88,9 +98,10 @@ class Screen:
         except OSError:
             mute()
 
-    def _write(self, text: str) -> None:
-        if self.log:
-            self.log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+    def write(self, text: str) -> None:
+        """A line in the log alone."""
+        if self._log:
+            self._log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
     def _progress(self, *columns: TextColumn) -> Progress:
         return _progress(self._console, *columns)

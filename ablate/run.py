@@ -43,9 +43,10 @@ _WHERE_TO_LOOK = "HYDRA_FULL_ERROR=1 shows the traceback, as does error.txt of a
 
 def main() -> None:
     """The console script."""
-    code = command(sys.argv[1:])
+    arguments = sys.argv[1:]
+    code = command(arguments)
     try:
-        tracking.tell_multirun_end(code)
+        tracking.tell_multirun_end(code, " ".join(arguments))
     except Exception as error:  # telling is no part of what was asked
         print(f"ablate: wandb: the end of the multirun was not told ({error})", file=sys.stderr)
     sys.exit(code)
@@ -61,7 +62,7 @@ def command(arguments: Sequence[str]) -> int:
     overrides: list[str] = []
     try:
         overrides = command_line.canonical(arguments)
-        sys.argv = [sys.argv[0], *overrides]
+        sys.argv = [sys.argv[0], *_for_hydra(overrides)]
         decorated = hydra.main(config_path=str(compose.conf_dir()), config_name="config", version_base="1.3")(task)
         if {"-sc", "--shell-completion"} & set(overrides) and any(each.startswith("query=") for each in overrides):
             command_line.complete(decorated)
@@ -81,6 +82,21 @@ def command(arguments: Sequence[str]) -> int:
         code, text = refusal(error, overrides) or (1, f"{type(error).__name__}: {error}; {_WHERE_TO_LOOK}")
         print(f"ablate: {text}", file=sys.stderr)
         return code
+
+
+def _for_hydra(arguments: list[str]) -> list[str]:
+    """The command line as Hydra is to see it: of a multirun only what does not depend on its factors.
+
+    Hydra composes it once without them, and would refuse `optimizer.momentum=0.8` beside `optimizer=momentum,nesterov`.
+    """
+    if arguments[:1] not in (["--multirun"], ["-m"]) or any(each.startswith("-") for each in arguments[1:]):
+        return arguments
+    from hydra_plugins.ablate_sweeper import StudySweeper
+
+    of_hydra = [each for each in arguments[1:] if each.lstrip("+~").startswith("hydra")]
+    StudySweeper.arguments = [each for each in arguments[1:] if each not in of_hydra]
+    of_study = [each for each in StudySweeper.arguments if each.startswith(("output_dir=", "wandb."))]
+    return ["--multirun", *of_hydra, *of_study]
 
 
 class _OfSingleRun(BaseException):
@@ -153,7 +169,7 @@ def run(composed: DictConfig, screen: Screen) -> str | None:
             return None
         if result:
             screen.say(f"the earlier record of {folder.key} is kept in {folder.set_aside()}")
-        with folder.open(OmegaConf.to_yaml(OmegaConf.create(config))) as screen.log:
+        with folder.open(OmegaConf.to_yaml(OmegaConf.create(config))) as log, screen.logging_to(log):
             differences = compose.differences(config, choices)
             screen.say(f"run {folder.key}: {' '.join(differences) or 'all defaults'}, seed {config['seed']}")
             study, member = config["study"], config["team"]["member"]
@@ -183,6 +199,7 @@ def run(composed: DictConfig, screen: Screen) -> str | None:
             try:
                 return _train(training, folder, lease, tracker, screen, identity)
             except Exception as error:
+                screen.write(f"failed: {type(error).__name__}: {error}")
                 error.add_note(f"its log: {folder.path / 'run.log'}")
                 raise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -37,7 +38,7 @@ def sweep(arguments: Sequence[str], launcher: Launcher) -> list[JobReturn]:
     made = _plan(asked, size)
     _update(made, output_dir)
     ended = {cell.key for cell in made.cells if cell.status in plan.ENDED}
-    rehearse([cell for cell in asked.cells if cell.key not in ended])
+    rehearse([cell for cell in asked.cells if asked.base["rerun"] or cell.key not in ended])
     mine = {cell.key for cell in made.of(member if size > 1 else None)}
     todo = [cell for cell in asked.cells if cell.key in mine and (asked.base["rerun"] or cell.key not in ended)]
 
@@ -49,12 +50,15 @@ def sweep(arguments: Sequence[str], launcher: Launcher) -> list[JobReturn]:
     if study["dry_run"] or study["coverage"]:
         _cover(made, screen, must_be_whole=study["coverage"])
         return []
+    results: dict[str, JobReturn] = {}
     try:
-        results = _launch(todo, made, launcher, fail_fast=study["fail_fast"])
+        _launch(todo, made, launcher, results, fail_fast=study["fail_fast"])
     finally:  # an interruption too: what has ended has ended
         _update(made, output_dir)
         store.write_plan(output_dir, made.study, made.content())
-    _conclude(made, todo, results, output_dir, screen)
+        failures = _conclude(made, todo, results, output_dir, screen)
+    if failures:
+        raise IncompleteError(f"{failures} of {len(todo)} runs failed; the same command runs just these again")
     return list(results.values())
 
 
@@ -66,6 +70,8 @@ def _member(asked: Asked) -> tuple[int | None, int]:
         raise UserError(f"team.member: missing; give your number, from 1 to team.size={size}")
     if size and member and member > size:
         raise UserError(f"team.member={member}: expected a number up to team.size={size}")
+    if member and not size:
+        asked.notes.append(f"team.size is not given: all of the study is yours, not only the share of member {member}")
     return member, size or 1
 
 
@@ -149,21 +155,21 @@ def _hours(cells: Sequence[Composed], output_dir: Path) -> str:
     return f", about {duration(seconds * sum(cost(cell.config) for cell in cells))} on this machine"
 
 
-def _launch(todo: Sequence[Composed], made: Plan, launcher: Launcher, *, fail_fast: bool) -> dict[str, JobReturn]:
-    """Run the cells by Hydra's launcher: one by one where that is what it does, else all at once."""
+def _launch(
+    todo: Sequence[Composed], made: Plan, launcher: Launcher, results: dict[str, JobReturn], *, fail_fast: bool
+) -> None:
+    """Run the cells by Hydra's launcher, one by one where that is what it does, else all at once, into `results`."""
     one_by_one = type(launcher).__name__ == "BasicLauncher"
     batches = [[cell] for cell in todo] if one_by_one else [list(todo)] if todo else []
-    results: dict[str, JobReturn] = {}
     with Sweep(len(todo)) as progress:
         for number, batch in enumerate(batches):
             jobs = [[*cell.job, f"study.name={quoted(made.study)}", f"study.design={made.design}"] for cell in batch]
             returned = launcher.launch(jobs, initial_job_idx=number)
-            results |= {cell.key: each for cell, each in zip(batch, returned, strict=True)}
+            results.update({cell.key: each for cell, each in zip(batch, returned, strict=True)})
             for _ in batch:
                 progress.advance()
             if fail_fast and any(_failure(each) for each in returned):
                 break
-    return results
 
 
 def _failure(returned: JobReturn) -> Exception | None:
@@ -176,26 +182,24 @@ def _failure(returned: JobReturn) -> Exception | None:
 def _unsynced(made: Plan, results: Mapping[str, JobReturn], output_dir: Path) -> list[Path]:
     """The folders of what wandb's server does not have of the study, as far as is known here."""
     told = [each.return_value for each in results.values() if each.status is JobStatus.COMPLETED and each.return_value]
-    folders = [Path(str(command).removeprefix("wandb sync ")) for command in told]
+    folders = [Path(shlex.split(str(command))[-1]) for command in told]
     return list(dict.fromkeys([*tracking.offline_runs(output_dir, [cell.key for cell in made.cells]), *folders]))
 
 
 def _conclude(
     made: Plan, todo: Sequence[Composed], results: Mapping[str, JobReturn], output_dir: Path, screen: Screen
-) -> None:
-    """What has become of the study, and what to do next."""
+) -> int:
+    """Tell what has become of the study, and what to do next; the number of failures."""
     from ablate.refusal import refusal
 
     screen.say(f"study {made.study}, plan {made.plan_id}: {plan.tally(made.cells)}")
     if unsynced := _unsynced(made, results, output_dir):
         listed = store.write_list(output_dir, made.study, "unsynced.txt", unsynced)
-        screen.say(
-            f"wandb: `tr '\\n' '\\0' < {listed} | xargs -0 wandb sync` uploads {len(unsynced)} runs of the study"
-        )
+        how_to_sync = f"tr '\\n' '\\0' < {shlex.quote(str(listed))} | xargs -0 wandb sync"
+        screen.say(f"wandb: `{how_to_sync}` uploads {len(unsynced)} runs of the study")
     failed = [(cell, error) for cell in todo if cell.key in results and (error := _failure(results[cell.key]))]
     for cell, error in failed:
         said = refusal(error, cell.job)
         text = said[1] if said else f"{type(error).__name__}: {error}"
         screen.say(f"failed: {cell.arm} seed {cell.seed}: {text.splitlines()[0]} ({output_dir / 'runs' / cell.key})")
-    if failed:
-        raise IncompleteError(f"{len(failed)} of {len(todo)} runs failed; the same command runs just these again")
+    return len(failed)

@@ -102,7 +102,9 @@ def test_a_failing_run_stops_no_other_and_is_told_at_once_and_again(
     assert done.returncode == 1
     assert done.stderr.strip() == "ablate: 1 of 3 runs failed; the same command runs just these again"
     told = [line for line in done.stdout.splitlines() if line.startswith("failed: optimizer.lr=0.001 seed 0: ")]
-    assert len(told) == 2 and "run.log" in told[0] and "delete it to train from the start" in told[0]
+    assert len(told) == 2 and "run.log" in told[0]
+    assert all("delete it to train from the start" in line for line in told)
+    assert "delete it" in (tmp_path / "outputs" / "runs" / key / "run.log").read_text()
     assert len(results(tmp_path)) == 2
     statuses = [cell["status"] for cell in plan_of(tmp_path, "rates")["cells"]]
     assert statuses == ["failed", "finished", "finished"]
@@ -141,6 +143,8 @@ def test_fail_fast_stops_at_the_first_failure(ablate: Command, tiny: list[str], 
         (["optim=sgd,adamw", "team.size=2", "team.member=3"], "team.member=3: expected a number up to team.size=2"),
         (["optim=sgd,adamw", "study.seeds=[1,1]"], "study.seeds: expected each seed once"),
         (["optim=sgd,adamw", "study.name=a/b"], "study.name: String should match pattern"),
+        (["arch=shuffle(cylinder,pyramid)"], "every member would have another order; leave the shuffle out"),
+        (["study=shapes", "study.factors.arch=[cylinder]"], "study.factors.arch: is for a study's file"),
         (["study=no_such"], "study=no_such: no such option; expected one of first_look, normalization, shapes"),
     ],
 )  # fmt: skip
@@ -179,6 +183,58 @@ def test_a_study_of_ones_own_in_a_file(ablate: Command, tiny: list[str], tmp_pat
     ]  # fmt: skip
     assert "arch.depth=1" in plan["cells"][0]["overrides"]
     assert "optimizer.lr: 0.01, 0.1, 1, instead of 0.01, 0.1" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"factors": {"seed": [0, 1]}}, "seed: can't be swept; a seed is no factor"),
+        ({"factors": {"threads": [1, 2]}}, "threads: can't be swept, since it can't change a result"),
+        ({"factors": ["arch"]}, "study.factors: expected groups and keys with their levels"),
+        ({"factors": {"arch": {"depth": [2]}}}, "study.factors.arch: expected a list of levels"),
+        ({"factors": {"optim": ["sgd"], "optimizer": ["adam"]}}, "study.factors.optimizer: given twice"),
+        ({"factor": {"arch": ["cylinder"]}}, "factor"),
+    ],
+)
+def test_a_mistake_in_a_studys_file_is_refused(
+    content: dict[str, Any], said: str, ablate: Command, tiny: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "conf" / "study").mkdir(parents=True)
+    (tmp_path / "conf" / "study" / "mine.yaml").write_text(yaml.safe_dump(content))
+    done = ablate(*tiny, "study=mine")
+    assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_a_studys_file_that_sets_more_than_the_study_is_refused(
+    ablate: Command, tiny: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "conf" / "study").mkdir(parents=True)
+    text = "# @package _global_\nbatch_size: 77\nstudy: {name: mine, factors: {arch: [cylinder, pyramid]}}\n"
+    (tmp_path / "conf" / "study" / "mine.yaml").write_text(text)
+    done = ablate(*tiny, "study=mine")
+    assert done.returncode == 2 and "study=mine: its file sets batch_size" in done.stderr, done.stderr
+
+
+def test_keys_that_only_the_levels_have_and_exclusions_as_they_are_typed(
+    ablate: Command, tiny: list[str], tmp_path: Path
+) -> None:
+    study = ["-m", "optim=momentum,nesterov", "optim.momentum=0.8", "optim.lr=1e-2,1e-1", "study.name=s"]
+    exclude = "study.exclude=['optim=nesterov,optim.lr=1e-1']"
+    done = ablate(*tiny, *study, exclude, "study.dry_run=true")
+    assert done.returncode == 0, done.stderr
+    assert [cell["arm"] for cell in plan_of(tmp_path, "s")["cells"]] == [
+        "optimizer=momentum,optimizer.lr=0.01", "optimizer=momentum,optimizer.lr=0.1",
+        "optimizer=nesterov,optimizer.lr=0.01",
+    ]  # fmt: skip
+
+
+def test_foreign_and_broken_records_cost_no_study_anything(ablate: Command, tiny: list[str], tmp_path: Path) -> None:
+    for name, content in (("a" * 16, "{"), ("b" * 16, "[]"), ("c" * 16, json.dumps({"key": "c" * 16}))):
+        (tmp_path / "outputs" / "runs" / name).mkdir(parents=True)
+        (tmp_path / "outputs" / "runs" / name / "result.json").write_text(content)
+    done = ablate(*tiny, "-m", "optim=sgd,adamw", "study.dry_run=true")
+    assert done.returncode == 0, done.stderr
+    assert "left to do here: 2 runs; how long they take is known after the first" in done.stdout
 
 
 def test_equal_cells_are_run_once(ablate: Command, tiny: list[str], tmp_path: Path) -> None:

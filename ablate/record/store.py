@@ -148,12 +148,13 @@ def seconds_per_cost(output_dir: Path, fingerprints: Iterable[str], most: int) -
         folders = sorted(os.scandir(output_dir / "runs"), key=lambda folder: folder.stat().st_mtime, reverse=True)
     except FileNotFoundError:
         return None
-    results = (RunFolder(output_dir, folder.name).result() for folder in folders[:most])
-    known = [
-        result["seconds"] / result["cost"]
-        for result in results
-        if result and result["data_fingerprint"] in set(fingerprints) and result["machine"]["name"] == gethostname()
-    ]
+    known, wanted = [], set(fingerprints)
+    for folder in folders[:most]:
+        # Whatever another version or a broken disk has left there: an estimate does without it.
+        with contextlib.suppress(UserError, OSError, KeyError, TypeError):
+            result = RunFolder(output_dir, folder.name).result() or {}
+            if result["data_fingerprint"] in wanted and result["machine"]["name"] == gethostname():
+                known.append(result["seconds"] / result["cost"])
     return statistics.median(known) if known else None
 
 

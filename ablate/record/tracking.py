@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import netrc
 import os
+import shlex
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -153,16 +154,15 @@ class MultirunWatch(Callback):
         MultirunWatch.config = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
 
 
-def tell_multirun_end(code: int) -> None:
+def tell_multirun_end(code: int, arguments: str) -> None:
     """Alert those who asked with `wandb.alert` that a multirun has ended, from a run that only says so."""
     config = MultirunWatch.config
     if config is None or not config["wandb"]["alert"] or choose_mode(config["wandb"]["mode"])[0] != "online":
         return
-    tasks = ", ".join(config["hydra"]["overrides"]["task"])
     run, mode = _open(
-        config, id=uuid.uuid4().hex[:16], mode="online", warn=print, job_type="multirun", name=tasks, tags=[]
+        config, id=uuid.uuid4().hex[:16], mode="online", warn=print, job_type="multirun", name=arguments, tags=[]
     )
-    run.alert("multirun ended", f"{tasks}: exit code {code}")
+    run.alert("multirun ended", f"{arguments}: exit code {code}")
     _close(run, code == 0, mode)
 
 
@@ -216,7 +216,7 @@ def _open(
 
 def _close(run: Any, succeeded: bool, mode: Mode) -> str | None:
     """End a run of wandb within seconds; the command that uploads what the server does not have."""
-    how_to_sync = f"wandb sync {Path(run.settings.sync_dir)}"
+    how_to_sync = f"wandb sync {shlex.quote(str(Path(run.settings.sync_dir)))}"
     try:
         run.finish(exit_code=0 if succeeded else 1)
     except TimeoutError:

@@ -131,10 +131,8 @@ def limits(plan: Plan, detectable: float | None, noise: float | None, split_seed
 
 
 def _difference(arm: str, baseline: str) -> str:
-    parts = split(arm)
-    return (
-        ",".join(part for part, of_baseline in zip(parts, split(baseline), strict=True) if part != of_baseline) or arm
-    )
+    of_baseline = set(split(baseline))
+    return ",".join(part for part in split(arm) if part not in of_baseline) or arm
 
 
 def _place(plan: Plan, cell: Cell | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
@@ -13,6 +13,9 @@ from omegaconf import DictConfig
 
 class StudySweeper(Sweeper):
     """Runs a study's cells by any of Hydra's launchers."""
+
+    arguments: ClassVar[list[str]] = []
+    """The study's overrides, which Hydra itself is not shown; those it was given where they are not set."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """What Hydra calls first."""
@@ -25,4 +28,4 @@ class StudySweeper(Sweeper):
         """What Hydra calls then, with the command line's overrides."""
         from ablate.sweep import sweep
 
-        return sweep(arguments, self.launcher)
+        return sweep(StudySweeper.arguments or arguments, self.launcher)
