@@ -213,7 +213,21 @@ def _tables(config: Config, corpus: Corpus, screen: Screen) -> tuple[FrameTable,
     def load(split: Split) -> FrameTable:
         return corpus.load(split, seed=config["seed"], cache=cache, track=screen.track)
 
-    train, val = _asked(lambda: load("train")), _asked(lambda: load("val"))
+    problems, loaded = [], []
+    splits: tuple[Split, ...] = ("train", "val")
+    for split in splits:  # both, so that all that is wrong is told at once
+        try:
+            loaded.append(load(split))
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError("\n".join(dict.fromkeys(problems)))
+    train, val = loaded
+    if shared := sorted(train.speakers() & val.speakers()):
+        more = f" and {len(shared) - 3} more" if len(shared) > 3 else ""
+        screen.announce(
+            f"warning: {', '.join(shared[:3])}{more} speak in both splits: new speakers will be understood worse"
+        )
     normalize = instantiate(config, "normalization", train)
     for table in (train, val):
         normalize(table)

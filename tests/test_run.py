@@ -323,10 +323,16 @@ def test_real_speech_in_the_courses_layout(ablate: Command, tmp_path: Path) -> N
     overrides = ["data=hw1p2", "data.root=root", "epochs=1", "wandb.mode=disabled", "batch_size=32"]
     done = ablate(*overrides)
     assert done.returncode == 0, done.stderr
+    assert "warning: 7, 8 speak in both splits" in done.stdout
     assert "finished already" in ablate(*overrides[:1], f"data.root={tmp_path}/root", *overrides[2:]).stdout
     (tmp_path / "root" / "dev-clean" / "transcript" / "7-1.npy").write_bytes(b"broken")
     done = ablate(*overrides)
     assert done.returncode == 2 and "  7-1: transcript is not a whole .npy array" in done.stderr
+    healthy = (tmp_path / "root" / "train-clean-100" / "mfcc" / "8-1.npy").read_bytes()
+    (tmp_path / "root" / "train-clean-100" / "mfcc" / "8-1.npy").write_bytes(b"")
+    both = ablate(*overrides)
+    assert both.returncode == 2 and "  8-1: not a whole .npy" in both.stderr and "  7-1: transcript" in both.stderr
+    (tmp_path / "root" / "train-clean-100" / "mfcc" / "8-1.npy").write_bytes(healthy)
     done = ablate(*overrides, "data.on_bad_utterance=drop")
     assert done.returncode == 0 and "bad utterances left out: 1" in done.stdout
     dropped = [result_of(run)["dropped_utterances"] for run in (tmp_path / "outputs" / "runs").iterdir()]

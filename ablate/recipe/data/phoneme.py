@@ -1,5 +1,7 @@
 """The phonemes that a frame can be, in the course's order, and the spellings under which they come."""
 
+import difflib
+
 import numpy as np
 
 PHONEMES = """
@@ -15,7 +17,7 @@ _BOUNDARIES = {"[SOS]", "<sos>", "[EOS]", "<eos>"}
 def indices(labels: np.ndarray) -> np.ndarray:
     """Classes (uint8) of spelled labels (unicode), both (frames,).
 
-    Raises `ValueError` that names the first label which is no phoneme.
+    Raises `ValueError` that names the first label which is no phoneme, and the phoneme nearest to it.
 
     >>> indices(np.array(["SIL", "[SIL]", "AA", "ZH"]))
     array([ 0,  0,  1, 39], dtype=uint8)
@@ -23,7 +25,9 @@ def indices(labels: np.ndarray) -> np.ndarray:
     position = np.minimum(np.searchsorted(_SPELLINGS, labels), len(_SPELLINGS) - 1)
     unknown = np.flatnonzero(_SPELLINGS[position] != labels)
     if len(unknown):
-        raise ValueError(f"unknown label {str(labels[unknown[0]])!r} at frame {unknown[0]}")
+        label = str(labels[unknown[0]])
+        nearest = difflib.get_close_matches(label.upper(), _INDEX, n=1, cutoff=0)[0]
+        raise ValueError(f"unknown label {label!r} at frame {unknown[0]}; the nearest known one is {nearest}")
     return _CLASSES[position]
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ablate.recipe.data.corpus import GAP
+from ablate.recipe.data.subset import speaker
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,10 @@ class FrameTable:
         rows = self.centre[frames].tolist()
         for row, frame, length in zip(rows, frames, self.lengths.tolist(), strict=True):
             yield self.features[row : row + length], self.labels[frame : frame + length]
+
+    def speakers(self) -> set[str]:
+        """Who speaks in the utterances."""
+        return {speaker(name) for name in self.names}
 
     @property
     def num_mfcc(self) -> int:

@@ -17,6 +17,9 @@ def test_all_spellings_and_only_those() -> None:
     for unknown in ("sil", "AX", "", "[SOS]", "ZZZZZZ"):
         with pytest.raises(ValueError, match=f"unknown label '{unknown}' at frame 1".replace("[", r"\[")):
             indices(np.array(["AA", unknown]))
+    for unknown, nearest in (("sil", "SIL"), ("AH0", "AH"), ("zh", "ZH"), ("AX", "A")):
+        with pytest.raises(ValueError, match=f"the nearest known one is {nearest}"):
+            indices(np.array([unknown]))
 
 
 @pytest.mark.parametrize("ends", [("[SOS]", "[EOS]"), ("<sos>", "<eos>")])
