@@ -124,36 +124,50 @@ def test_fail_fast_stops_at_the_first_failure(ablate: Command, tiny: list[str], 
     assert done.returncode == 1 and not results(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["optim.lr=1e-3,0"], "optimizer.lr=0: optimizer.lr: expected greater than 0, found 0"),
-        (["arch.depth=2,0", "regularization=dropout"], "arch.depth=0: arch.dropout=0.25: expected at least 1"),
-        (["arch=cylinder,foo"], "arch=foo: no such option"),
-        (["seed=0,1"], "seed: can't be swept; a seed is no factor but repeats every arm: study.seeds=3"),
-        (["study.seeds=1,2"], "study.seeds: can't be swept; settings of the whole study"),
-        (["team.member=1,2"], "team.member: can't be swept; the same for the whole study"),
-        (["wandb.mode=offline,online"], "wandb.mode: can't be swept"),
-        (["device=cpu,cuda"], "device: can't be swept, since it can't change a result"),
-        (["optim.lr=interval(0,1)"], "expected a list, range, choice or glob"),
-        (["arch=glob(x*)"], "matches nothing"),
-        (["optim=sgd,adamw", "study.design=fraction", "arch=cylinder,pyramid,diamond"], "expected two levels of each"),
-        (["optim=sgd,adamw", "study.exclude=['arch=diamond']"], "study.exclude: 'arch=diamond' matches no arm"),
-        (["optim=sgd,adamw", "team.size=2"], "team.member: missing; give your number, from 1 to team.size=2"),
-        (["optim=sgd,adamw", "team.size=2", "team.member=3"], "team.member=3: expected a number up to team.size=2"),
-        (["optim=sgd,adamw", "study.seeds=[1,1]"], "study.seeds: expected each seed once"),
-        (["optim=sgd,adamw", "study.name=a/b"], "study.name: String should match pattern"),
-        (["arch=shuffle(cylinder,pyramid)"], "every member would have another order; leave the shuffle out"),
-        (["study=shapes", "study.factors.arch=[cylinder]"], "study.factors.arch: is for a study's file"),
-        (["study=no_such"], "study=no_such: no such option; expected one of first_look, normalization, shapes"),
-    ],
-)  # fmt: skip
-def test_a_mistake_anywhere_stops_all_before_the_first_run(
-    arguments: list[str], said: str, ablate: Command, tmp_path: Path
-) -> None:
-    done = ablate("--multirun", "data=espeak_tiny", *arguments)
-    assert done.returncode == 2 and said in done.stderr, done.stderr
-    assert len(done.stderr.splitlines()) == 1
+MISTAKES: list[tuple[list[str], str]] = [
+    (["optim.lr=1e-3,0"], "optimizer.lr=0: optimizer.lr: expected greater than 0, found 0"),
+    (["arch.depth=2,0", "regularization=dropout"], "arch.depth=0: arch.dropout=0.25: expected at least 1"),
+    (["arch=cylinder,foo"], "arch=foo: no such option"),
+    (["seed=0,1"], "seed: can't be swept; a seed is no factor but repeats every arm: study.seeds=3"),
+    (["study.seeds=1,2"], "study.seeds: can't be swept; settings of the whole study"),
+    (["team.member=1,2"], "team.member: can't be swept; the same for the whole study"),
+    (["wandb.mode=offline,online"], "wandb.mode: can't be swept"),
+    (["device=cpu,cuda"], "device: can't be swept, since it can't change a result"),
+    (["optim.lr=interval(0,1)"], "expected a list, range, choice or glob"),
+    (["arch=glob(x*)"], "matches nothing"),
+    (["optim=sgd,adamw", "study.design=fraction", "arch=cylinder,pyramid,diamond"], "expected two levels of each"),
+    (["optim=sgd,adamw", "study.exclude=['arch=diamond']"], "study.exclude: 'arch=diamond' matches no arm"),
+    (["optim=sgd,adamw", "team.size=2"], "team.member: missing; give your number, from 1 to team.size=2"),
+    (["optim=sgd,adamw", "team.size=2", "team.member=3"], "team.member=3: expected a number up to team.size=2"),
+    (["optim=sgd,adamw", "study.seeds=[1,1]"], "study.seeds: expected each seed once"),
+    (["optim=sgd,adamw", "study.name=a/b"], "study.name: String should match pattern"),
+    (["arch=shuffle(cylinder,pyramid)"], "every member would have another order; leave the shuffle out"),
+    (["study=shapes", "study.factors.arch=[cylinder]"], "study.factors.arch: is for a study's file"),
+    (["study=no_such"], "study=no_such: no such option; expected one of first_look, normalization, shapes"),
+]  # fmt: skip
+
+# The command itself, many times in one process, whose start would cost more than all of them.
+_COMMANDS = """
+import contextlib, io, json, os, sys
+from ablate.run import command
+for arguments in json.load(sys.stdin):
+    os.environ.pop("HYDRA_FULL_ERROR", None)  # which a command sets for Hydra
+    with contextlib.redirect_stderr(io.StringIO()) as said, contextlib.redirect_stdout(io.StringIO()):
+        code = command(arguments)
+    print(json.dumps([code, said.getvalue()]))
+"""
+
+
+def test_a_mistake_anywhere_stops_all_before_the_first_run(environment: dict[str, str], tmp_path: Path) -> None:
+    commands = [["--multirun", "data=espeak_tiny", *arguments] for arguments, _ in MISTAKES]
+    done = subprocess.run(
+        [sys.executable, "-c", _COMMANDS], cwd=tmp_path, env=environment, input=json.dumps(commands),
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for (arguments, expected), answer in zip(MISTAKES, done.stdout.splitlines(), strict=True):
+        code, said = json.loads(answer)
+        assert code == 2 and expected in said and len(said.splitlines()) == 1, (arguments, said)
     assert not (tmp_path / "outputs" / "runs").exists() and not (tmp_path / "outputs" / "studies").exists()
 
 
