@@ -95,7 +95,7 @@ def _for_hydra(arguments: list[str]) -> list[str]:
 
     of_hydra = [each for each in arguments[1:] if each.lstrip("+~").startswith("hydra")]
     StudySweeper.arguments = [each for each in arguments[1:] if each not in of_hydra]
-    of_study = [each for each in StudySweeper.arguments if each.startswith(("output_dir=", "wandb."))]
+    of_study = [each for each in StudySweeper.arguments if each.startswith(("output_dir=", "wandb.", "study.name="))]
     return ["--multirun", *of_hydra, *of_study]
 
 
