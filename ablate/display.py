@@ -71,7 +71,7 @@ class Screen:
             self.say(f"{title} ...")
             yield from items
             return
-        with self._progress() as progress:
+        with _progress(self._console) as progress:
             task = progress.add_task(title, total=total)
             for item in items:
                 yield item
@@ -80,7 +80,7 @@ class Screen:
     def bar(self, num_steps: int, done: int) -> TrainingBar:
         """The bar of a training of so many steps, of which some are done."""
         shared = self._sweep.progress if self._sweep else None
-        progress = shared or self._progress(TextColumn("{task.fields[state]}"))
+        progress = shared or _progress(self._console, TextColumn("{task.fields[state]}"))
         task = progress.add_task("training", total=num_steps, completed=done, state="")
         return TrainingBar(progress, task, is_shared=shared is not None)
 
@@ -102,9 +102,6 @@ class Screen:
         """A line in the log alone."""
         if self._log:
             self._log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
-
-    def _progress(self, *columns: TextColumn) -> Progress:
-        return _progress(self._console, *columns)
 
 
 def _console() -> Console:

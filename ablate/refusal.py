@@ -51,6 +51,12 @@ def refusal(error: Exception, overrides: Sequence[str]) -> tuple[int, str] | Non
     return None
 
 
+def in_words(error: Exception, overrides: Sequence[str] = ()) -> str:
+    """What is said of an error wherever its cause lies."""
+    known = refusal(error, overrides)
+    return known[1] if known else f"{type(error).__name__}: {error}"
+
+
 def _unknown_key(key: str, overrides: Sequence[str]) -> str:
     parent, _, name = key.rpartition(".")
     others = options(parent) if parent in GROUPS else []

@@ -30,7 +30,7 @@ from ablate.record.key import key
 from ablate.record.lease import Lease
 from ablate.record.store import RunFolder
 from ablate.record.tracking import Tracker
-from ablate.refusal import refusal
+from ablate.refusal import in_words, refusal
 
 if TYPE_CHECKING:
     from ablate.prepare import Tables, Training
@@ -124,7 +124,9 @@ def task(composed: DictConfig) -> str | None:
         if is_single:
             raise _OfSingleRun(error) from error
         screen.announce(_failure(composed, error))
-        raise error.with_traceback(None) from None  # it holds the run's tensors, and the multirun goes on
+        # Tracebacks hold the run's tensors, its own and that of what caused it, and the multirun goes on.
+        error.__context__ = None
+        raise error.with_traceback(None) from None
     finally:
         if not is_single:
             _free_memory()
@@ -226,10 +228,8 @@ def _check_single(composed: DictConfig) -> None:
 def _failure(composed: DictConfig, error: Exception) -> str:
     if isinstance(error, BusyError):
         return str(error)
-    code_and_text = refusal(error, [])
-    text = code_and_text[1] if code_and_text else f"{type(error).__name__}: {error}"
     notes = "".join(f"; {note}" for note in getattr(error, "__notes__", []))
-    return f"failed: {_name(composed)}: {text}{notes}"
+    return f"failed: {_name(composed)}: {in_words(error)}{notes}"
 
 
 def _name(config: Mapping[Any, Any]) -> str:

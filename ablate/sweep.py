@@ -152,7 +152,8 @@ def _hours(cells: Sequence[Composed], output_dir: Path) -> str:
     seconds = store.seconds_per_cost(output_dir, {cell.fingerprint for cell in cells}, _MOST_RECORDS)
     if seconds is None:
         return "; how long they take is known after the first"
-    return f", about {duration(seconds * sum(cost(cell.config) for cell in cells))} on this machine"
+    of_arm = {arm: cost(config) for arm, config in {cell.arm: cell.config for cell in cells}.items()}
+    return f", about {duration(seconds * sum(of_arm[cell.arm] for cell in cells))} on this machine"
 
 
 def _launch(
@@ -190,7 +191,7 @@ def _conclude(
     made: Plan, todo: Sequence[Composed], results: Mapping[str, JobReturn], output_dir: Path, screen: Screen
 ) -> int:
     """Tell what has become of the study, and what to do next; the number of failures."""
-    from ablate.refusal import refusal
+    from ablate.refusal import in_words
 
     screen.say(f"study {made.study}, plan {made.plan_id}: {plan.tally(made.cells)}")
     if unsynced := _unsynced(made, results, output_dir):
@@ -199,7 +200,6 @@ def _conclude(
         screen.say(f"wandb: `{how_to_sync}` uploads {len(unsynced)} runs of the study")
     failed = [(cell, error) for cell in todo if cell.key in results and (error := _failure(results[cell.key]))]
     for cell, error in failed:
-        said = refusal(error, cell.job)
-        text = said[1] if said else f"{type(error).__name__}: {error}"
-        screen.say(f"failed: {cell.arm} seed {cell.seed}: {text.splitlines()[0]} ({output_dir / 'runs' / cell.key})")
+        text = in_words(error, cell.job).splitlines()[0]
+        screen.say(f"failed: {cell.arm} seed {cell.seed}: {text} ({output_dir / 'runs' / cell.key})")
     return len(failed)

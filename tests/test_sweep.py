@@ -114,6 +114,40 @@ def test_a_failing_run_stops_no_other_and_is_told_at_once_and_again(
     assert len(results(tmp_path)) == 3
 
 
+# Which models are alive when a study's runs have ended: `prepare` is watched, nothing is replaced.
+_LEFT_ALIVE = """
+import gc, json, sys, weakref
+from ablate import prepare, run, sweep
+models, alive, prepared, launch = [], [], prepare.prepare, sweep._launch
+def watched(*arguments):
+    training = prepared(*arguments)
+    models.append(weakref.ref(training.model))
+    return training
+def launched(*arguments, **settings):
+    launch(*arguments, **settings)
+    gc.collect()
+    alive.extend(model() is not None for model in models)
+prepare.prepare, sweep._launch = watched, launched
+code = run.command(json.load(sys.stdin))
+print(json.dumps([code, alive]))
+"""
+
+
+def test_neither_a_run_nor_its_failure_keeps_a_model_in_memory(
+    ablate: Command, tiny: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    study = [*tiny, "--multirun", "optim=sgd,adamw", "study.name=s"]
+    assert ablate(*study, "study.dry_run=true").returncode == 0
+    key = plan_of(tmp_path, "s")["cells"][0]["key"]
+    (tmp_path / "outputs" / "runs" / key).mkdir(parents=True)
+    (tmp_path / "outputs" / "runs" / key / "checkpoint.pt").write_bytes(b"broken")
+    done = subprocess.run(
+        [sys.executable, "-c", _LEFT_ALIVE], cwd=tmp_path, env=environment, input=json.dumps(study),
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert json.loads(done.stdout.splitlines()[-1]) == [1, [False, False]], done.stderr
+
+
 def test_fail_fast_stops_at_the_first_failure(ablate: Command, tiny: list[str], tmp_path: Path) -> None:
     study = ["--multirun", "optim.lr=0.001,0.002", "study.name=rates"]
     assert ablate(*tiny, *study, "study.dry_run=true").returncode == 0

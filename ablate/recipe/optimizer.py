@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Any, TypedDict, Unpack
 
 import torch
-from annotated_types import Gt, Len, Lt
+from annotated_types import Len
 from torch import Tensor, nn
 
-from ablate.quantity import NonNegative, Positive, ProperFraction
+from ablate.quantity import InnerFraction, NonNegative, Positive, ProperFraction
 
 Betas = Annotated[list[ProperFraction], Len(2, 2)]
-Interior = Annotated[float, Gt(0), Lt(1)]
 
 
 class Decay(TypedDict):
@@ -38,7 +37,9 @@ def momentum(
     return torch.optim.SGD(_groups(model, **decay), lr=lr, momentum=momentum, fused=True)
 
 
-def nesterov(model: nn.Module, *, lr: Positive, momentum: Interior, **decay: Unpack[Decay]) -> torch.optim.Optimizer:
+def nesterov(
+    model: nn.Module, *, lr: Positive, momentum: InnerFraction, **decay: Unpack[Decay]
+) -> torch.optim.Optimizer:
     """Momentum with the look-ahead of Nesterov, in the form of Sutskever et al. 2013."""
     return torch.optim.SGD(_groups(model, **decay), lr=lr, momentum=momentum, nesterov=True, fused=True)
 
@@ -136,7 +137,7 @@ def takes_two_gradients(optimizer: torch.optim.Optimizer) -> bool:
 
 
 def adam_to_sgd(
-    model: nn.Module, *, switch: Interior | None, tolerance: Positive, **moments: Unpack[Moments]
+    model: nn.Module, *, switch: InnerFraction | None, tolerance: Positive, **moments: Unpack[Moments]
 ) -> torch.optim.Optimizer:
     """Adam, then SGD with the rate that fits Adam's steps: `AdamToSGD`."""
     return AdamToSGD(switch=switch, tolerance=tolerance, **_adams(model, **moments))

@@ -10,13 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le, Len, Lt
+from annotated_types import Ge, Le, Len
 
-from ablate.quantity import Count, Fraction, NonNegative, NonNegativeInteger, PositiveFraction
+from ablate.quantity import Count, Fraction, InnerFraction, NonNegative, NonNegativeInteger, PositiveFraction
 
 Epochs = Sequence[Mapping[str, float | int | None]]
 Schedule = Callable[[int, Epochs], float]
-Factor = Annotated[float, Gt(0), Lt(1)]
 
 
 def constant(num_steps: int, *, warmup: Fraction) -> Schedule:
@@ -37,7 +36,7 @@ def time_decay(num_steps: int, *, warmup: Fraction, decay: NonNegative) -> Sched
     return _warmed_up(num_steps, warmup, lambda left: lambda step: 1 / (1 + decay * step / (left - 1)), needs=2)
 
 
-def step(num_steps: int, *, warmup: Fraction, every: Factor, factor: Factor) -> Schedule:
+def step(num_steps: int, *, warmup: Fraction, every: InnerFraction, factor: InnerFraction) -> Schedule:
     """Times `factor` each time that the part `every` of the steps after the warm-up is done.
 
     >>> [step(4, warmup=0, every=0.5, factor=0.1)(at, []) for at in range(4)]
@@ -54,7 +53,7 @@ def step(num_steps: int, *, warmup: Fraction, every: Factor, factor: Factor) -> 
 
 
 def multistep(
-    num_steps: int, *, warmup: Fraction, milestones: Annotated[list[Factor], Len(1)], factor: Factor
+    num_steps: int, *, warmup: Fraction, milestones: Annotated[list[InnerFraction], Len(1)], factor: InnerFraction
 ) -> Schedule:
     """Times `factor` at each of the milestones, fractions of the steps after the warm-up.
 
@@ -165,7 +164,7 @@ def plateau(
     *,
     warmup: Fraction,
     metric: Literal["accuracy", "loss"],
-    factor: Factor,
+    factor: InnerFraction,
     patience: NonNegativeInteger,
     least_improvement: NonNegative,
     cooldown: NonNegativeInteger,
