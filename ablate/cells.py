@@ -220,29 +220,29 @@ def _compose_all(
     varied = [factor for factor in factors if len(factor.levels) > 1]
     constant = [f"{factor.name}={factor.levels[0]}" for factor in factors if len(factor.levels) == 1]
     given = [each for each in fixed if not each.startswith(("seed=", "study=", "study."))]
-    with compose.Compositions() as compositions:
-        for arm in arms:
-            levels = [f"{factor.name}={level}" for factor, level in zip(varied, arm, strict=True)]
-            composed = compositions.compose([*given, *constant, *levels])
-            name = design.label(varied, arm)
-            for seed in seeds:
-                composed["seed"] = seed
-                try:
-                    config = _checked(compose.resolve(composed), [*given, *constant, *levels])
-                    corpus = compose.instantiate(config, "data")
-                    fingerprint = _fingerprint(config, corpus)
-                except (UserError, ValueError) as error:
-                    raise UserError(f"{name}: {error}" if levels else str(error)) from error
-                shared = [each for each in [*given, *constant] if not is_outside(each.lstrip("+").partition("=")[0])]
-                yield Composed(
-                    arm=name,
-                    seed=seed,
-                    key=key(config, fingerprint),
-                    fingerprint=fingerprint,
-                    config=config,
-                    overrides=[*shared, *levels, f"seed={seed}"],
-                    job=[*given, *constant, *levels, f"seed={seed}", f"study.arm={quoted(name)}"],
-                )
+    compositions = compose.Compositions()
+    for arm in arms:
+        levels = [f"{factor.name}={level}" for factor, level in zip(varied, arm, strict=True)]
+        composed = compositions.compose([*given, *constant, *levels])
+        name = design.label(varied, arm)
+        for seed in seeds:
+            composed["seed"] = seed
+            try:
+                config = _checked(compose.resolve(composed), [*given, *constant, *levels])
+                corpus = compose.instantiate(config, "data")
+                fingerprint = _fingerprint(config, corpus)
+            except (UserError, ValueError) as error:
+                raise UserError(f"{name}: {error}" if levels else str(error)) from error
+            shared = [each for each in [*given, *constant] if not is_outside(each.lstrip("+").partition("=")[0])]
+            yield Composed(
+                arm=name,
+                seed=seed,
+                key=key(config, fingerprint),
+                fingerprint=fingerprint,
+                config=config,
+                overrides=[*shared, *levels, f"seed={seed}"],
+                job=[*given, *constant, *levels, f"seed={seed}", f"study.arm={quoted(name)}"],
+            )
 
 
 _fingerprints: dict[str, str] = {}

@@ -14,7 +14,7 @@ import functools
 import importlib
 import inspect
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,24 +92,24 @@ class _Remembered(CachingConfigRepository):
         return self
 
 
-class Compositions:
-    """Configs of many lists of overrides: each file is read once, and a set of options is composed once.
+@contextlib.contextmanager
+def files_read_once() -> Iterator[None]:
+    """A context in which config files are as they were at first: it is faster, and an edit changes no later run."""
+    loader = typing.cast(ConfigLoaderImpl, GlobalHydra.instance().config_loader())
+    repository = loader.repository
+    loader.repository = _Remembered(repository)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        loader.repository = repository
 
-    All lists must override the same keys. A context in which the files are taken not to change.
-    """
+
+class Compositions:
+    """Configs of many lists of overrides: a set of options is composed once. All lists must override the same keys."""
 
     def __init__(self) -> None:
         self._parse = functools.cache(OverridesParser.create().parse_override)
         self._composed: dict[tuple[str, ...], DictConfig] = {}
-
-    def __enter__(self) -> Compositions:
-        self._loader = typing.cast(ConfigLoaderImpl, GlobalHydra.instance().config_loader())
-        self._repository = self._loader.repository
-        self._loader.repository = _Remembered(self._repository)  # type: ignore[assignment]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loader.repository = self._repository
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """As the function of this name."""

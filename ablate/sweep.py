@@ -12,6 +12,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
 from ablate.cells import Asked, Composed, ask, quoted, rehearse
+from ablate.compose import files_read_once
 from ablate.display import Screen, Sweep, duration
 from ablate.error import BusyError, IncompleteError, UserError
 from ablate.record import store, tracking
@@ -21,6 +22,7 @@ from ablate.study.plan import Cell, Plan
 _MOST_RECORDS = 200  # that an estimate of hours looks at
 
 
+@files_read_once()
 def sweep(arguments: Sequence[str], launcher: Launcher) -> list[JobReturn]:
     """Plan the study of a command line, and run what is mine and not finished.
 

@@ -13,6 +13,7 @@ from ablate.compose import (
     check_settings,
     compose,
     differences,
+    files_read_once,
     instantiate,
     options,
     resolve,
@@ -153,9 +154,25 @@ def test_many_compositions_are_hydras_own() -> None:
         for option in options(group)
         for rate, depth in ((0.1, 3), (1e-5, 4), ("null", 5))
     ]
-    with _initialized(), Compositions() as compositions:
+    compositions = Compositions()
+    with _initialized(), files_read_once():
         found = [OmegaConf.to_yaml(compositions.compose(arm)) for arm in arms]
     assert found == [OmegaConf.to_yaml(compose(arm)) for arm in arms]
-    with _initialized(), Compositions() as compositions:
+    compositions = Compositions()
+    with _initialized(), files_read_once():
         lists = [["arch=custom", f"arch.widths={widths}"] for widths in ("[4]", "[3,2,1]", "[]")]
         assert [compositions.compose(each)["arch"]["widths"] for each in lists] == [[4], [3, 2, 1], []]
+
+
+def test_a_file_that_is_edited_while_a_study_runs_changes_none_of_its_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "conf" / "optimizer" / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with _initialized():
+        with files_read_once():
+            for rate in (0.1, 0.2):
+                file.write_text(f"defaults: [sgd]\nlr: {rate}\n")
+                assert compose(["optimizer=mine"])["optimizer"]["lr"] == 0.1
+        assert compose(["optimizer=mine"])["optimizer"]["lr"] == 0.2
