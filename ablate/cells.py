@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from ablate import compose
 from ablate.command_line import canonical_override
 from ablate.compose import Config
+from ablate.display import Screen
 from ablate.error import UserError
 from ablate.record.key import is_outside, key
 from ablate.study import design
@@ -252,7 +253,7 @@ def _fingerprint(config: Config, corpus: Any) -> str:
     """The data's fingerprint, asked for once for all cells that share the data."""
     content = json.dumps([config["data"], config["output_dir"]], sort_keys=True, default=str)
     if content not in _fingerprints:
-        _fingerprints[content] = corpus.fingerprint(Path(config["output_dir"], "cache"))
+        _fingerprints[content] = corpus.fingerprint(Path(config["output_dir"], "cache"), Screen().track)
     return _fingerprints[content]
 
 

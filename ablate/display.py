@@ -17,6 +17,7 @@ from rich.text import Text
 
 Item = TypeVar("Item")
 
+_NAMED = 5  # of many utterances
 _PLAIN_WIDTH = 200  # a log has no edge to wrap at
 
 
@@ -221,8 +222,9 @@ def summary(result: Mapping[str, Any], folder: Path, how_to_sync: str | None) ->
     }
     if result["status"] != "finished":
         rows["status"] = result["status"]
-    if result.get("dropped_utterances"):
-        rows["dropped"] = f"bad utterances left out: {len(result['dropped_utterances'])}, named in result.json"
+    if dropped := [name for faults in result.get("dropped_utterances", {}).values() for name in faults]:
+        names = ", ".join([*dropped[:_NAMED], *(["..."] if len(dropped) > _NAMED else [])])
+        rows["dropped"] = f"bad utterances left out: {len(dropped)} ({names}); result.json says why"
     if how_to_sync:
         rows["wandb"] = how_to_sync
     return rows

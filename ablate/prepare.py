@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +20,7 @@ from ablate.display import Screen
 from ablate.error import UserError
 from ablate.recipe import arch
 from ablate.recipe.augmentation import Augmentation
+from ablate.recipe.data.cache import Recordings
 from ablate.recipe.data.corpus import Corpus, Split
 from ablate.recipe.data.phoneme import PHONEMES
 from ablate.recipe.data.table import FrameTable
@@ -27,6 +28,7 @@ from ablate.recipe.optimizer import takes_two_gradients
 from ablate.recipe.regularization import Regularization
 from ablate.recipe.scheduler import Schedule
 
+_MANY_UTTERANCES = 5_000  # whose loading takes seconds
 _FRAME_COST = 150_000  # in multiplications: about what the smallest model's frame takes on two cores
 
 Answer = TypeVar("Answer")
@@ -204,34 +206,37 @@ def _model(config: Config, num_inputs: int) -> nn.Sequential:
 
 
 def _num_bytes(tables: tuple[FrameTable, FrameTable]) -> int:
-    return sum(table.features.nbytes + table.labels.nbytes + table.centre.nbytes for table in tables)
+    return sum(table.nbytes for table in tables)
 
 
 def _tables(config: Config, corpus: Corpus, screen: Screen) -> tuple[FrameTable, FrameTable]:
     cache = Path(config["output_dir"], "cache")
-
-    def load(split: Split) -> FrameTable:
-        return corpus.load(split, seed=config["seed"], cache=cache, track=screen.track)
-
     problems, loaded = [], []
     splits: tuple[Split, ...] = ("train", "val")
     for split in splits:  # both, so that all that is wrong is told at once
         try:
-            loaded.append(load(split))
+            loaded.append(corpus.load(split, seed=config["seed"], cache=cache, track=screen.track))
         except ValueError as error:
             problems.append(str(error))
     if problems:
         raise UserError("\n".join(dict.fromkeys(problems)))
     train, val = loaded
-    if shared := sorted(train.speakers() & val.speakers()):
+    if shared := sorted(train.speakers & val.speakers):
         more = f" and {len(shared) - 3} more" if len(shared) > 3 else ""
         screen.announce(
             f"warning: {', '.join(shared[:3])}{more} speak in both splits: new speakers will be understood worse"
         )
+
+    def table(recordings: Recordings) -> FrameTable:
+        track = screen.track if len(recordings.names) > _MANY_UTTERANCES else _untracked
+        return FrameTable.of(recordings, normalize, corpus.boundary, corpus.dtype, track)
+
     normalize = instantiate(config, "normalization", train)
-    for table in (train, val):
-        normalize(table)
-    return (train.bleeding(), val.bleeding()) if corpus.boundary == "bleed" else (train, val)
+    return _asked(lambda: (table(train), table(val)))
+
+
+def _untracked(items: Iterable[Any], total: int, title: str) -> Iterable[Any]:
+    return items
 
 
 def _asked(question: Callable[[], Answer]) -> Answer:

@@ -149,7 +149,7 @@ def run(composed: DictConfig, screen: Screen) -> str | None:
         return None
     corpus = compose.instantiate(config, "data")
     try:
-        fingerprint = corpus.fingerprint(Path(config["output_dir"], "cache"))
+        fingerprint = corpus.fingerprint(Path(config["output_dir"], "cache"), screen.track)
     except ValueError as error:
         raise UserError(str(error)) from error
     folder = RunFolder(config["output_dir"], key(config, fingerprint))

@@ -45,7 +45,7 @@ class Outcome:
     multiply_adds: int
     seconds: float
     frames_per_second: float
-    dropped_utterances: list[str]
+    dropped_utterances: dict[str, dict[str, Sequence[str]]]
 
 
 def train(
@@ -141,7 +141,7 @@ def _learn(
     for step in range(1, steps + 1):
         batch = slice((step - 1) * size, step * size)
         lr = _set_rate(training, (epoch - 1) * steps + step - 1, epochs)
-        loss, hits = _step(training, data.windows.index_select(0, first[batch]), labels[batch].long())
+        loss, hits = _step(training, data.windows.index_select(0, first[batch]).float(), labels[batch].long())
         loss_sum += loss
         correct += hits
         advance()
@@ -217,7 +217,7 @@ def _validate(training: Training) -> Judged:
     for start in range(0, len(data), _VALIDATION_BATCH):
         batch = slice(start, start + _VALIDATION_BATCH)
         with machine.autocast(training.device, training.config["precision"]):
-            logits = training.model(data.windows.index_select(0, data.first[batch]))
+            logits = training.model(data.windows.index_select(0, data.first[batch]).float())
         loss_sum += cross_entropy(logits.float(), data.labels[batch].long(), reduction="sum")
         predictions[batch] = logits.argmax(1).to(torch.uint8)
     return Judged(float(loss_sum) / len(data), predictions, predictions == data.labels)
@@ -264,7 +264,11 @@ def _outcome(training: Training, progress: Progress) -> Outcome:
         multiply_adds=arch.multiply_adds(training.model),
         seconds=sum(seconds),
         frames_per_second=float(np.median(speeds)) if speeds else 0.0,
-        dropped_utterances=[*training.train.table.dropped, *training.val.table.dropped],
+        dropped_utterances={
+            split: dict(frames.table.dropped)
+            for split, frames in (("train", training.train), ("val", training.val))
+            if frames.table.dropped
+        },
     )
 
 

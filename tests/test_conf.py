@@ -11,11 +11,11 @@ from ablate.record.key import key
 from tests.training import prepared, run, trained
 
 OPTIONS = [(group, option) for group in GROUPS for option in options(group)]
-NOT_MADE_HERE = {"hw1p2"}  # needs a folder: tests/recipe/data/test_hw1p2.py
+NOT_MADE_HERE = {"hw1p2", "aligned"}  # need a folder: tests/recipe/data
 
 
 def overrides_of(group: str, option: str) -> list[str]:
-    root = ["data.root=/nowhere"] if option == "hw1p2" else []
+    root = ["data.root=/nowhere"] if option in NOT_MADE_HERE else []
     return [f"{group}={option}", *root]
 
 

@@ -69,12 +69,13 @@ def test_pure_decisions_know_neither_torch_nor_wandb_nor_hydra() -> None:
         "ablate.sweep",
         "ablate.record.key",
         "ablate.recipe.data.hw1p2",
+        "ablate.recipe.data.aligned",
         "ablate.compose",
         "hydra_plugins.ablate_sweeper",
     ],
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(module: str) -> None:
-    heavy = ("torch", "wandb", "torchaudio", "scipy", "matplotlib")
+    heavy = ("torch", "wandb", "torchaudio", "scipy", "matplotlib", "soundfile", "praatio")
     code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"

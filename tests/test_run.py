@@ -163,7 +163,7 @@ def test_an_offline_run_can_be_read_back_from_wandbs_file(ablate: Command, tiny:
         (["batch_size=999999"], "batch_size=999999: the training split has only"),
         (["optimizer=null"], "give a group the name of one of its options"),
         (["arch=[pyramid,diamond]"], "arch: expected one option"),
-        (["data.root=/x"], "data.root: only some options of data have it: hw1p2"),
+        (["data.root=/x"], "data.root: only some options of data have it: aligned, hw1p2"),
         (["--cfg"], "--cfg: expected one of job, hydra, all behind it, found nothing"),
     ],
 )
@@ -327,16 +327,18 @@ def test_real_speech_in_the_courses_layout(ablate: Command, tmp_path: Path) -> N
     assert "finished already" in ablate(*overrides[:1], f"data.root={tmp_path}/root", *overrides[2:]).stdout
     (tmp_path / "root" / "dev-clean" / "transcript" / "7-1.npy").write_bytes(b"broken")
     done = ablate(*overrides)
-    assert done.returncode == 2 and "  7-1: transcript is not a whole .npy array" in done.stderr
+    assert done.returncode == 2 and "  transcript/7-1.npy: not a whole .npy array" in done.stderr
     healthy = (tmp_path / "root" / "train-clean-100" / "mfcc" / "8-1.npy").read_bytes()
     (tmp_path / "root" / "train-clean-100" / "mfcc" / "8-1.npy").write_bytes(b"")
     both = ablate(*overrides)
-    assert both.returncode == 2 and "  8-1: not a whole .npy" in both.stderr and "  7-1: transcript" in both.stderr
+    assert both.returncode == 2 and "  mfcc/8-1.npy: not a" in both.stderr and "  transcript/7-1.npy:" in both.stderr
     (tmp_path / "root" / "train-clean-100" / "mfcc" / "8-1.npy").write_bytes(healthy)
     done = ablate(*overrides, "data.on_bad_utterance=drop")
-    assert done.returncode == 0 and "bad utterances left out: 1" in done.stdout
+    assert done.returncode == 0 and "bad utterances left out: 1 (7-1)" in done.stdout
     dropped = [result_of(run)["dropped_utterances"] for run in (tmp_path / "outputs" / "runs").iterdir()]
-    assert sorted(dropped) == [[], ["7-1"]]
+    ((split, faults),) = next(filter(None, dropped)).items()
+    assert split == "val" and len(dropped) == 2
+    assert list(faults) == ["7-1"] and faults["7-1"][0].startswith("transcript/7-1.npy: not a whole .npy array")
 
 
 def test_a_signal_in_a_multiruns_run_stops_the_multirun(

@@ -24,7 +24,7 @@ def prepared(overrides: Sequence[str], output_dir: Path) -> tuple[Training, RunF
     """A training, ready to start, and its folder."""
     config = config_of(overrides, output_dir)
     corpus = instantiate(config, "data")
-    folder = RunFolder(output_dir, key(config, corpus.fingerprint(output_dir / "cache")))
+    folder = RunFolder(output_dir, key(config, corpus.fingerprint(output_dir / "cache", Screen().track)))
     training = prepare(config, corpus, Screen())
     folder.open("").close()
     return training, folder

@@ -1,43 +1,52 @@
-"""Normalizations: fitted on the training split, each then scales a table's utterances in place.
+"""Normalizations: fitted on the training split, each then scales an utterance's features in place.
 
-In place, because a table may take half of the memory; the zero rows between utterances are never touched.
+One utterance after the other, fitting too: a split may not fit into memory twice.
 """
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from typing import Annotated, Protocol
 
 import torch
 from annotated_types import Len
+from torch import Tensor
 
 from ablate.quantity import Count
-from ablate.recipe.data.table import FrameTable
 
-Normalization = Callable[[FrameTable], None]
+Normalization = Callable[[Tensor], None]
 
 
-def none(train: FrameTable) -> Normalization:
+class Speech(Protocol):
+    """What a normalization is fitted on."""
+
+    def utterances(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Features (frames, mfcc) and labels (frames,) of each utterance, as often as they are asked for."""
+
+
+def none(train: Speech) -> Normalization:
     """Leave the features as they are."""
-    return lambda table: None
+    return lambda features: None
 
 
-def zscore(train: FrameTable) -> Normalization:
+def zscore(train: Speech) -> Normalization:
     """Each coefficient to mean 0 and (population) standard deviation 1 over the frames of the training split.
 
     A coefficient that is constant there becomes 0.
     """
-    frames = len(train.labels)
-    mean = sum((features.sum(0, dtype=torch.float64) for features, _ in train.utterances()), torch.zeros(())) / frames
+    frames, total = 0, torch.zeros(())
+    for features, _ in train.utterances():
+        frames += len(features)
+        total = total + features.sum(0, dtype=torch.float64)
+    mean = total / frames
     squares = ((features.double() - mean).square().sum(0) for features, _ in train.utterances())
     deviation = _nonzero((sum(squares, torch.zeros(())) / frames).sqrt())
 
-    def normalize(table: FrameTable) -> None:
-        for features, _ in table.utterances():
-            features.sub_(mean.float()).div_(deviation.float())
+    def normalize(features: Tensor) -> None:
+        features.sub_(mean.float()).div_(deviation.float())
 
     return normalize
 
 
-def minmax(train: FrameTable, *, range: Annotated[list[float], Len(2, 2)]) -> Normalization:
+def minmax(train: Speech, *, range: Annotated[list[float], Len(2, 2)]) -> Normalization:
     """Each coefficient's extremes over the training split to the ends of `range`; beyond them nothing is clipped.
 
     A coefficient that is constant there goes to the range's low end.
@@ -45,48 +54,43 @@ def minmax(train: FrameTable, *, range: Annotated[list[float], Len(2, 2)]) -> No
     low, high = range
     if not low < high:
         raise ValueError(f"normalization.range: expected [low, high] with low < high, got [{low}, {high}]")
-    minima = torch.stack([features.amin(0) for features, _ in train.utterances()]).amin(0)
-    maxima = torch.stack([features.amax(0) for features, _ in train.utterances()]).amax(0)
+    extremes = torch.stack([torch.stack(features.aminmax(dim=0)) for features, _ in train.utterances()])
+    minima, maxima = extremes[:, 0].amin(0), extremes[:, 1].amax(0)
     scale = (high - low) / _nonzero(maxima - minima)
 
-    def normalize(table: FrameTable) -> None:
-        for features, _ in table.utterances():
-            features.sub_(minima).mul_(scale).add_(low)
+    def normalize(features: Tensor) -> None:
+        features.sub_(minima).mul_(scale).add_(low)
 
     return normalize
 
 
-def cmn(train: FrameTable) -> Normalization:
+def cmn(train: Speech) -> Normalization:
     """Cepstral mean normalization: each coefficient to mean 0 over each utterance, which takes out the channel.
 
     Nothing is learned from the training split, and the scale is left as it is.
     """
 
-    def normalize(table: FrameTable) -> None:
-        for features, _ in table.utterances():
-            features.sub_(features.mean(0))
+    def normalize(features: Tensor) -> None:
+        features.sub_(features.mean(0))
 
     return normalize
 
 
-def cmvn(train: FrameTable) -> Normalization:
+def cmvn(train: Speech) -> Normalization:
     """Cepstral mean and variance normalization: each coefficient to mean 0 and deviation 1 over each utterance.
 
     A coefficient that is constant in an utterance becomes 0 there. Nothing is learned from the training split.
     """
 
-    def normalize(table: FrameTable) -> None:
-        for features, _ in table.utterances():
-            exact = features.double()  # in float32 the mean of a constant is not quite that constant
-            deviation = _nonzero(exact.std(0, correction=0), least=1e-6 * exact.abs().amax(0))
-            features.copy_((exact - exact.mean(0)) / deviation)
+    def normalize(features: Tensor) -> None:
+        exact = features.double()  # in float32 the mean of a constant is not quite that constant
+        deviation = _nonzero(exact.std(0, correction=0), least=1e-6 * exact.abs().amax(0))
+        features.copy_((exact - exact.mean(0)) / deviation)
 
     return normalize
 
 
-def cmn_sliding(
-    train: FrameTable, *, window: Count, least_window: Count, centered: bool, variance: bool
-) -> Normalization:
+def cmn_sliding(train: Speech, *, window: Count, least_window: Count, centered: bool, variance: bool) -> Normalization:
     """Mean 0 over a window that slides along the utterance (frames), and deviation 1 too with `variance`.
 
     The window lies to the left of its frame, or around it where `centered`; at an utterance's start it holds at least
@@ -94,21 +98,20 @@ def cmn_sliding(
     a coefficient that is constant in a window becomes 0, where torchaudio's is infinite.
     """
 
-    def normalize(table: FrameTable) -> None:
-        for features, _ in table.utterances():
-            start, end = _sliding(len(features), window, least_window, centered)
-            size = (end - start).unsqueeze(1)
-            exact = features.double()  # differences of running sums would lose the digits of float32
-            mean = _sums(exact, start, end) / size
-            features.copy_(exact - mean)
-            if variance:
-                deviation = (_sums(exact.square(), start, end) / size - mean.square()).clamp(min=0).sqrt()
-                features.div_(_nonzero(deviation, least=1e-6 * exact.abs().amax(0)).float())
+    def normalize(features: Tensor) -> None:
+        start, end = _sliding(len(features), window, least_window, centered)
+        size = (end - start).unsqueeze(1)
+        exact = features.double()  # differences of running sums would lose the digits of float32
+        mean = _sums(exact, start, end) / size
+        features.copy_(exact - mean)
+        if variance:
+            deviation = (_sums(exact.square(), start, end) / size - mean.square()).clamp(min=0).sqrt()
+            features.div_(_nonzero(deviation, least=1e-6 * exact.abs().amax(0)).float())
 
     return normalize
 
 
-def _sliding(frames: int, window: int, least_window: int, centered: bool) -> tuple[torch.Tensor, torch.Tensor]:
+def _sliding(frames: int, window: int, least_window: int, centered: bool) -> tuple[Tensor, Tensor]:
     """First frame, and the one behind the last, of each frame's window: (frames,), (frames,)."""
     here = torch.arange(frames)
     if centered:
@@ -121,11 +124,11 @@ def _sliding(frames: int, window: int, least_window: int, centered: bool) -> tup
     return (start - over).clamp(min=0), end - over
 
 
-def _sums(values: torch.Tensor, start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
+def _sums(values: Tensor, start: Tensor, end: Tensor) -> Tensor:
     """Sums of the rows (frames, mfcc) from `start` to `end`, exclusive, for each pair of them."""
     running = torch.cat([values.new_zeros(1, values.shape[1]), values.cumsum(0)])
     return running[end] - running[start]
 
 
-def _nonzero(scale: torch.Tensor, least: torch.Tensor | float = 0.0) -> torch.Tensor:
+def _nonzero(scale: Tensor, least: Tensor | float = 0.0) -> Tensor:
     return torch.where(scale > least, scale, torch.ones_like(scale))

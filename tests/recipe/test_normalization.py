@@ -1,4 +1,4 @@
-"""Normalizations against numpy, with the gaps left alone."""
+"""Normalizations against numpy."""
 
 import numpy as np
 import pytest
@@ -27,10 +27,8 @@ def frames(made: FrameTable) -> np.ndarray:
 
 
 def normalized(normalize: Normalization, made: FrameTable) -> np.ndarray:
-    normalize(made)
-    gaps = torch.ones(len(made.features), dtype=torch.bool)
-    gaps[made.centre] = False
-    assert not made.features[gaps].any(), "the rows between utterances are no longer zero"
+    for features, _ in made.utterances():
+        normalize(features)
     return frames(made)
 
 
@@ -87,9 +85,8 @@ def test_cmn_sliding_is_torchaudios(
 
 def test_none_changes_nothing() -> None:
     made = table(0)
-    before = made.features.clone()
-    normalization.none(made)(made)
-    assert torch.equal(made.features, before)
+    before = frames(made)
+    assert np.array_equal(normalized(normalization.none(made), made), before)
 
 
 def test_a_constant_coefficient_gives_no_nan() -> None:

@@ -29,7 +29,7 @@ def changed(config: Config, path: str, value: Any) -> Config:
 def test_the_contracts_list_is_the_whole_list() -> None:
     outside = {path for path in LEAVES if is_outside(path)}
     assert {path for path in outside if not path.startswith(("study.", "team.", "wandb."))} == {
-        "data.root", "device", "max_params", "output_dir", "plot", "rerun", "threads",
+        "data.root", "data.test", "device", "max_params", "output_dir", "plot", "rerun", "threads",
     }  # fmt: skip
     assert {"study.name", "study.seeds", "team.member", "wandb.project"} <= outside
 

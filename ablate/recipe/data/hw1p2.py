@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
-import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from ablate.file import write_atomically
 from ablate.quantity import PositiveFraction
-from ablate.recipe.data.corpus import Boundary, Context, Split, Track
-from ablate.recipe.data.phoneme import indices, without_boundaries
-from ablate.recipe.data.subset import subset
+from ablate.recipe.data.cache import Fault, Recordings, Utterance, cached
+from ablate.recipe.data.content import File, digests, files, name_of
+from ablate.recipe.data.corpus import Boundary, Context, Dtype, Split, Track
+from ablate.recipe.data.fault import OnBadUtterance, noted, settle
+from ablate.recipe.data.phoneme import UNKNOWN, indices, without_boundaries
 
-if TYPE_CHECKING:
-    from ablate.recipe.data.table import FrameTable
-
-_SHOWN_FAULTS = 4
 _ASKED_FILES = 25
-_PARTS = ("mfcc", "transcript")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,168 +27,147 @@ class HW1P2:
     """The course's corpus, or one of your own in its layout.
 
     An `mfcc` file is a float array (frames, mfcc), its `transcript` a string array (frames,), with or without
-    boundary tokens at its ends. The number of coefficients and the spelling of silence are found in the files.
+    boundary tokens at its ends. The number of coefficients and the spelling of silence are found in the files. The
+    test split may have no transcripts.
     """
 
     root: str
     train: str
     val: str
+    test: str
     context: Context
     fraction: PositiveFraction
     boundary: Boundary
-    on_bad_utterance: Literal["error", "drop"]
+    dtype: Dtype
+    on_bad_utterance: OnBadUtterance
 
-    def fingerprint(self, cache: Path) -> str:
-        """A hash over (split, relative name, size, content) of all files of both splits.
-
-        The contents' hashes are remembered in `cache` by path, size and time: asking again reads no data file.
-        """
-        memory = cache / f"hw1p2-{hashlib.sha256(str(Path(self.root).resolve()).encode()).hexdigest()[:16]}.json"
-        known = _remembered(memory)
-        seen: dict[str, list[Any]] = {}
-        lines = []
-        for split in ("train", "val"):
-            for part in _PARTS:
-                for file in _files(self._folder(split) / part):
-                    status = file.stat()
-                    path, stamp = str(file.relative_to(self.root)), [status.st_size, status.st_mtime_ns]
-                    before = known.get(path, [])
-                    content = before[2] if before[:2] == stamp else _content_hash(file)
-                    seen[path] = [*stamp, content]
-                    lines.append([split, f"{part}/{file.name}", status.st_size, content])
-        if seen != known:
-            with contextlib.suppress(OSError), write_atomically(memory) as stream:
-                stream.write(json.dumps(seen).encode())
-        return hashlib.sha256(json.dumps(sorted(lines)).encode()).hexdigest()[:16]
+    def fingerprint(self, cache: Path, track: Track) -> str:
+        """A hash over (split, relative name, size, content) of all files of the training and validation splits."""
+        return name_of([line for split in ("train", "val") for line in self._lines(split, cache, track)])
 
     def num_mfcc(self) -> int:
         """Coefficients a frame, as most of some files of the training split have them."""
         folder = self._folder("train") / "mfcc"
-        files = _files(folder)
+        listed = _files(folder)
         found = []
-        for file in files[:: max(1, len(files) // _ASKED_FILES)]:
+        for file in listed[:: max(1, len(listed) // _ASKED_FILES)]:
             with contextlib.suppress(ValueError, OSError):
-                found.append(int(_features(file).shape[1]))
+                found.append(int(_features(folder / file.name, map_only=True).shape[1]))
         if not found:
             raise ValueError(f"{folder}: expected float arrays (frames, mfcc), and no file is one")
         return statistics.mode(found)
 
-    def load(self, split: Split, *, seed: int, cache: Path, track: Track) -> FrameTable:
-        """The split's table, read straight into its place."""
+    def load(self, split: Split, *, seed: int, cache: Path, track: Track) -> Recordings:
+        """The split, read and checked in the first place, and from the cache as long as its files stay the same."""
+        folder, num_mfcc = self._folder(split), self.num_mfcc()
+        identity = name_of([*self._lines(split, cache, track), num_mfcc])
+        path = cache / f"hw1p2-{_name(folder)}.frames"
+        whole = cached(path, identity, num_mfcc, lambda: _read(folder, num_mfcc, track))
+        settle(whole, folder, self.on_bad_utterance, path.with_suffix(".faults.txt"))
+        return whole.part(self.fraction, seed) if split == "train" else whole
+
+    def _lines(self, split: Split, cache: Path, track: Track) -> list[list[object]]:
+        """What is in each file of the split; asking again reads no data file."""
         folder = self._folder(split)
-        names = [file.stem for file in _files(folder / "mfcc")]
-        faults = {
-            file.stem: "a transcript without MFCC"
-            for file in _files(folder / "transcript")
-            if not (folder / "mfcc" / file.name).exists()
-        }
-        if split == "train":
-            names = [names[i] for i in subset(names, self.fraction, seed)]
-        table, bad = _read(folder, names, self.num_mfcc(), track)
-        faults |= bad
-        if not faults:
-            return table
-        if self.on_bad_utterance == "error":
-            raise ValueError(_report(folder, faults))
-        if sound := [name for name in names if name not in bad]:
-            table = _read(folder, sound, self.num_mfcc(), track)[0] if bad else table
-            return dataclasses.replace(table, dropped=tuple(sorted(faults)))
-        raise ValueError(f"{folder}: no sound utterance is left of {len(names)}: {next(iter(faults.values()))}")
+        parts = [part for part in ("mfcc", "transcript") if (folder / part).is_dir()]
+        listed = [file._replace(name=f"{part}/{file.name}") for part in parts for file in _files(folder / part)]
+        content = digests(folder, listed, cache / f"hw1p2-{_name(folder)}.json", track)
+        return sorted([split, file.name, file.size, content[file.name]] for file in listed)
 
     def _folder(self, split: Split) -> Path:
-        root, name = Path(self.root), {"train": self.train, "val": self.val}[split]
-        if (root / name / "mfcc").is_dir() and (root / name / "transcript").is_dir():
-            return root / name
+        root, name = Path(self.root), {"train": self.train, "val": self.val, "test": self.test}[split]
+        needed = ("mfcc",) if split == "test" else ("mfcc", "transcript")
         if not root.is_dir():
-            raise ValueError(f"data.root={self.root}: no such folder")
-        near = [folder for folder in (root.parent, *root.iterdir()) if (folder / name / "mfcc").is_dir()]
-        hint = f"; did you mean data.root={near[0]}?" if near else ""
-        raise ValueError(
-            f"data.root={self.root}: expected the folders {name}/mfcc and {name}/transcript, found "
-            f"{', '.join(sorted(entry.name for entry in root.iterdir())[:8]) or 'nothing'}{hint}"
-        )
+            raise ValueError(f"data.root={self.root}: {'not a folder' if root.exists() else 'no such folder'}")
+        if missing := [part for part in needed if not (root / name / part).is_dir()]:
+            expected = " and ".join(f"{name}/{part}" for part in missing)
+            found = ", ".join(sorted(entry.name for entry in root.iterdir())[:8]) or "nothing"
+            raise ValueError(f"data.root={self.root}: expected {expected}, found {found}{_hint(root, split, name)}")
+        return root / name
 
 
-def _files(folder: Path) -> list[Path]:
-    entries = (file for file in folder.iterdir() if file.suffix == ".npy" and not file.name.startswith("."))
-    files = sorted(file for file in entries if file.is_file())
-    if not files:
+def _hint(root: Path, split: Split, name: str) -> str:
+    """Where the split is, if it is near, or what other splits are there."""
+    root = root.resolve()
+    for near, what in ((root.parent, "one level too low"), (root.parent.parent, "two levels too low")):
+        if (near / name / "mfcc").is_dir():
+            return f"; it is {what}, did you mean data.root={near}?"
+    for pattern, what in (("*", "one level too high"), ("*/*", "two levels too high")):
+        with contextlib.suppress(OSError):
+            for near in sorted(root.glob(pattern)):
+                if (near / name / "mfcc").is_dir():
+                    return f"; it is {what}, did you mean data.root={near}?"
+    splits = sorted(folder.parent.name for folder in root.glob("*/mfcc") if folder.is_dir())
+    return f"; data.{split}= chooses another split, one of {', '.join(splits)}" if splits else ""
+
+
+def _name(folder: Path) -> str:
+    """A name for what the cache keeps of a folder."""
+    return hashlib.sha256(str(folder.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _files(folder: Path) -> list[File]:
+    if not (listed := files(folder, (".npy",), recursive=False)):
         raise ValueError(f"{folder}: expected .npy files, found none")
-    return files
+    return listed
 
 
-def _content_hash(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _read(folder: Path, num_mfcc: int, track: Track) -> Iterator[Utterance | Fault]:
+    """Every utterance of the split, or what is wrong with its files."""
+    is_labelled = (folder / "transcript").is_dir()
+    parts = ("mfcc", "transcript") if is_labelled else ("mfcc",)
+    names = sorted({Path(file.name).stem for part in parts for file in _files(folder / part)})
+    for name in track(names, len(names), f"reading {folder.name}"):
+        speaker, _, _ = name.partition("-")
+        faults: list[str] = []
+        features, labels = np.empty((0, num_mfcc), np.float32), np.empty(0, np.uint8)
+        with noted(f"mfcc/{name}.npy", faults):
+            features = _finite(_features(folder / "mfcc" / f"{name}.npy"), num_mfcc)
+            labels = np.full(len(features), UNKNOWN)
+        if is_labelled:
+            with noted(f"transcript/{name}.npy", faults):
+                labels = indices(_transcript(folder / "transcript" / f"{name}.npy"))
+        if not faults and len(features) != len(labels):
+            faults = [f"transcript/{name}.npy: {len(labels)} labels, where mfcc/{name}.npy has {len(features)} frames"]
+        yield Fault(name, speaker, tuple(faults)) if faults else Utterance(name, speaker, features, labels)
 
 
-def _remembered(memory: Path) -> dict[str, list[Any]]:
-    """Size, time and hash of each path; only a memory: where it is missing or broken the files are read again."""
-    try:
-        known = json.loads(memory.read_bytes())
-        return {path: entry for path, entry in known.items() if len(entry) == 3 and isinstance(entry[2], str)}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
-
-
-def _features(file: Path) -> np.ndarray:
-    """The file's MFCC (frames, mfcc), mapped and not yet read."""
-    try:
-        features: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"not a whole .npy array without pickled objects ({error})") from error
-    if features.ndim != 2 or not len(features) or features.dtype.kind != "f":
+def _features(file: Path, *, map_only: bool = False) -> np.ndarray:
+    """The file's MFCC (frames, mfcc)."""
+    features = _array(file, mmap_mode="r" if map_only else None)
+    if features.ndim != 2 or features.dtype.kind != "f":
         raise ValueError(f"expected floats (frames, mfcc), found {features.dtype} {features.shape}")
+    if not len(features):
+        raise ValueError("an utterance without frames")
+    return features
+
+
+def _finite(features: np.ndarray, num_mfcc: int) -> np.ndarray:
+    if features.shape[1] != num_mfcc:
+        raise ValueError(f"{features.shape[1]} coefficients, where the training split has {num_mfcc}")
+    with np.errstate(over="ignore"):  # what is too large for float32 is an infinity
+        features = features.astype(np.float32, copy=False)
+    if not np.isfinite(features).all():
+        frame = int(np.flatnonzero(~np.isfinite(features).all(1))[0])
+        raise ValueError(f"NaN or infinity in frame {frame}")
     return features
 
 
 def _transcript(file: Path) -> np.ndarray:
-    try:
-        transcript = np.load(file, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise ValueError("no transcript") from error
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"transcript is not a whole .npy array without pickled objects ({error})") from error
+    """The file's labels (frames,), without boundary tokens."""
+    transcript = _array(file)
     if transcript.ndim != 1 or transcript.dtype.kind != "U":
-        raise ValueError(f"expected a transcript of strings (frames,), found {transcript.dtype} {transcript.shape}")
+        raise ValueError(f"expected strings (frames,), found {transcript.dtype} {transcript.shape}")
     return without_boundaries(transcript)
 
 
-def _read(folder: Path, names: Sequence[str], num_mfcc: int, track: Track) -> tuple[FrameTable, dict[str, str]]:
-    """The table of these utterances, and what is wrong with which; faulty ones are left blank or missing."""
-    from ablate.recipe.data.table import FrameTable
-
-    faults: dict[str, str] = {}
-    lengths = {}
-    for name in names:
-        try:
-            features = _features(folder / "mfcc" / f"{name}.npy")
-            if features.shape[1] != num_mfcc:
-                raise ValueError(f"{features.shape[1]} coefficients, where the training split has {num_mfcc}")
-            lengths[name] = len(features)
-        except (ValueError, OSError) as error:
-            faults[name] = str(error)
-    table = FrameTable.blank(list(lengths), list(lengths.values()), num_mfcc)
-    places = zip(lengths, table.utterances(), strict=True)
-    for name, (features, labels) in track(places, len(lengths), f"reading {folder.name}"):
-        try:
-            with np.errstate(over="ignore"):  # an infinity is found below
-                features.numpy()[:] = _features(folder / "mfcc" / f"{name}.npy")
-            transcript = _transcript(folder / "transcript" / f"{name}.npy")
-            if len(transcript) != len(labels):
-                raise ValueError(f"{len(labels)} frames of MFCC, but {len(transcript)} of transcript")
-            labels.numpy()[:] = indices(transcript)
-            if not np.isfinite(features.numpy()).all():
-                raise ValueError("NaN or infinity in the MFCC")
-        except (ValueError, OSError) as error:
-            faults[name] = str(error)
-    return table, faults
-
-
-def _report(folder: Path, faults: dict[str, str]) -> str:
-    lines = [f"  {name}: {fault}" for name, fault in sorted(faults.items())]
-    rest = len(lines) - _SHOWN_FAULTS
-    number = "a bad utterance" if len(lines) == 1 else f"{len(lines)} bad utterances"
-    title = f"{folder}: {number}; mend, or leave out with data.on_bad_utterance=drop:"
-    more = [f"  and {rest} more"] if rest > 0 else []
-    return "\n".join([title, *lines[:_SHOWN_FAULTS], *more])
+def _array(file: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
+    try:
+        array = np.load(file, mmap_mode=mmap_mode, allow_pickle=False)
+    except OSError:
+        raise
+    except Exception as error:  # whatever numpy makes of a broken header
+        raise ValueError(f"not a whole .npy array without pickled objects ({error})") from error
+    if not isinstance(array, np.ndarray):
+        raise ValueError("expected one array, found an archive of several")
+    return array

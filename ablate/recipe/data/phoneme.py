@@ -8,6 +8,9 @@ PHONEMES = """
 SIL AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH
 """.split()
 
+UNKNOWN = np.uint8(255)
+"""The label of a frame that has none; no class, so that nothing can take it for one."""
+
 _INDEX = {phoneme: index for index, phoneme in enumerate(PHONEMES)} | {"[SIL]": 0, "<sil>": 0}
 _SPELLINGS = np.array(sorted(_INDEX))
 _CLASSES = np.array([_INDEX[spelling] for spelling in _SPELLINGS], np.uint8)

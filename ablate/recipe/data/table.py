@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ablate.recipe.data.corpus import GAP
-from ablate.recipe.data.subset import speaker
+from ablate.recipe.data.cache import Recordings
+from ablate.recipe.data.corpus import GAP, Boundary, Dtype, Track
+
+_TORCH = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
 class FrameTable:
     """The frames of a split's utterances, in the order of `names`, with rows of zeros between them.
 
-    `features` (rows, mfcc) float32: real frames, and `GAP` zero rows before, between and after utterances, so
-    that a window of up to `GAP` frames a side never holds another utterance's frames.
+    `features` (rows, mfcc) float32 or bfloat16: real frames, and `GAP` zero rows before, between and after
+    utterances, so that a window of up to `GAP` frames a side never holds another utterance's frames; where the
+    boundary is to bleed, only before the first and after the last one, as the course's starter has it.
     `labels` (frames,) uint8: a class for each real frame.  `centre` (frames,) int32: its row in `features`.
-    `lengths` (utterances,) int64: the number of frames of each.  `dropped`: utterances left out as faulty.
+    `lengths` (utterances,) int64: the number of frames of each.  `dropped`: what is wrong with utterances left out.
     """
 
     features: Tensor
@@ -29,21 +32,41 @@ class FrameTable:
     centre: Tensor
     lengths: Tensor
     names: tuple[str, ...]
-    dropped: tuple[str, ...] = ()
+    dropped: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @staticmethod
-    def blank(names: Sequence[str], lengths: Sequence[int], num_mfcc: int) -> FrameTable:
-        """A table of these utterances for a loader to fill: all features and labels are zero."""
+    def blank(
+        names: Sequence[str], lengths: Sequence[int], num_mfcc: int, boundary: Boundary = "zero", dtype: Dtype = "fp32"
+    ) -> FrameTable:
+        """A table of these utterances to be filled: all features and labels are zero."""
         size = torch.as_tensor(np.asarray(lengths, np.int64))
         frames = int(size.sum())
+        centre = torch.arange(GAP, GAP + frames, dtype=torch.int32)
+        gaps = 2
+        if boundary == "zero":
+            centre += torch.repeat_interleave(GAP * torch.arange(len(names), dtype=torch.int32), size)
+            gaps = len(names) + 1
         return FrameTable(
-            features=torch.zeros(frames + GAP * (len(names) + 1), num_mfcc),
+            features=torch.zeros(frames + GAP * gaps, num_mfcc, dtype=_TORCH[dtype]),
             labels=torch.zeros(frames, dtype=torch.uint8),
-            centre=torch.arange(frames, dtype=torch.int32)
-            + GAP * torch.repeat_interleave(torch.arange(1, len(names) + 1, dtype=torch.int32), size),
+            centre=centre,
             lengths=size,
             names=tuple(names),
         )
+
+    @staticmethod
+    def of(
+        recordings: Recordings, normalize: Callable[[Tensor], None], boundary: Boundary, dtype: Dtype, track: Track
+    ) -> FrameTable:
+        """The recordings' table: each utterance normalized in float32, then rounded to the table's type."""
+        names = recordings.names
+        table = FrameTable.blank(names, recordings.lengths, recordings.num_mfcc, boundary, dtype)
+        places = zip(table.utterances(), recordings.utterances(), strict=True)
+        for (features, labels), (read, classes) in track(places, len(names), "loading"):
+            normalize(read)
+            features.copy_(read)
+            labels.copy_(classes)
+        return dataclasses.replace(table, dropped=recordings.faults)
 
     def utterances(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Views of each utterance's features (frames, mfcc) and labels (frames,): writing fills the table."""
@@ -52,14 +75,15 @@ class FrameTable:
         for row, frame, length in zip(rows, frames, self.lengths.tolist(), strict=True):
             yield self.features[row : row + length], self.labels[frame : frame + length]
 
-    def speakers(self) -> set[str]:
-        """Who speaks in the utterances."""
-        return {speaker(name) for name in self.names}
-
     @property
     def num_mfcc(self) -> int:
         """Coefficients a frame."""
         return self.features.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """What the frames, labels and centres take."""
+        return self.features.nbytes + self.labels.nbytes + self.centre.nbytes
 
     def to(self, device: torch.device) -> FrameTable:
         """The table with features, labels and centres on `device`."""
@@ -69,14 +93,6 @@ class FrameTable:
             labels=self.labels.to(device),
             centre=self.centre.to(device),
         )
-
-    def bleeding(self) -> FrameTable:
-        """The table as the course's starter has it: zeros only at its two ends, so windows hold neighbours."""
-        frames = len(self.labels)
-        features = self.features.new_zeros(frames + 2 * GAP, self.num_mfcc)
-        torch.index_select(self.features, 0, self.centre, out=features[GAP : GAP + frames])
-        centre = torch.arange(GAP, GAP + frames, dtype=torch.int32, device=self.centre.device)
-        return dataclasses.replace(self, features=features, centre=centre)
 
     def windows(self, context: int) -> Tensor:
         """All windows of `context` frames a side, (rows - 2 context, (2 context + 1) mfcc), without a copy.

@@ -21,6 +21,8 @@ from ablate.recipe.data.espeak.acoustics import Condition, _degrade, _level
 from ablate.recipe.data.espeak.alignment import align
 from ablate.recipe.data.espeak.engine import SAMPLE_RATE_HZ
 from ablate.recipe.data.phoneme import PHONEMES
+from ablate.recipe.data.table import FrameTable
+from ablate.recipe.normalization import none
 
 PLAIN = {"accent": "gmw/en-US", "variant": "m3", "rate": 175, "pitch": 50, "pitch_range": 50, "seed": 1}
 
@@ -35,8 +37,13 @@ def silent(items: Iterable[Any], total: int, title: str) -> Iterable[Any]:
     return items
 
 
+def table_of(made: Espeak, split: Split, cache: Path, seed: int = 0) -> FrameTable:
+    recordings = made.load(split, seed=seed, cache=cache, track=silent)
+    return FrameTable.of(recordings, none(recordings), "zero", "fp32", silent)
+
+
 def digest(made: Espeak, split: Split, cache: Path) -> str:
-    table = made.load(split, seed=0, cache=cache, track=silent)
+    table = table_of(made, split, cache)
     return hashlib.sha256(table.features.numpy().tobytes() + table.labels.numpy().tobytes()).hexdigest()
 
 
@@ -54,22 +61,22 @@ def test_made_again_it_is_the_same_to_the_bit_whatever_the_threads(tmp_path: Pat
 def test_a_splits_size_changes_no_others_audio(tmp_path: Path) -> None:
     larger = corpus("data.utterances.train=99", "data.speakers.train=7")
     assert digest(larger, "val", tmp_path / "a") == digest(corpus(), "val", tmp_path / "b")
-    assert larger.fingerprint(tmp_path) != corpus().fingerprint(tmp_path)
+    assert larger.fingerprint(tmp_path, silent) != corpus().fingerprint(tmp_path, silent)
 
 
 def test_a_larger_split_starts_with_the_smaller_one(tmp_path: Path) -> None:
-    small = corpus().load("val", seed=0, cache=tmp_path, track=silent)
-    large = corpus("data.utterances.val=12").load("val", seed=0, cache=tmp_path, track=silent)
+    small = table_of(corpus(), "val", tmp_path)
+    large = table_of(corpus("data.utterances.val=12"), "val", tmp_path)
     assert large.names[:10] == small.names
     rows = len(small.features) - GAP
     assert torch.equal(large.features[:rows], small.features[:rows])
 
 
 def test_the_fingerprint_is_that_of_the_recipe_and_makes_nothing(tmp_path: Path) -> None:
-    plain = corpus().fingerprint(tmp_path)
+    plain = corpus().fingerprint(tmp_path, silent)
     assert not list(tmp_path.iterdir())
-    for same in ("data.context=3", "data.fraction=0.5", "data.boundary=bleed"):
-        assert corpus(same).fingerprint(tmp_path) == plain
+    for same in ("data.context=3", "data.fraction=0.5", "data.boundary=bleed", "data.dtype=bf16"):
+        assert corpus(same).fingerprint(tmp_path, silent) == plain
     others = [
         "data.corpus_seed=1",
         "data.channel=0.5",
@@ -77,12 +84,12 @@ def test_the_fingerprint_is_that_of_the_recipe_and_makes_nothing(tmp_path: Path)
         "data.accents=[gmw/en]",
         "data.coefficients=13",
     ]
-    assert len({plain, *(corpus(other).fingerprint(tmp_path) for other in others)}) == 1 + len(others)
+    assert len({plain, *(corpus(other).fingerprint(tmp_path, silent) for other in others)}) == 1 + len(others)
 
 
 @pytest.mark.parametrize(("one", "other"), [("channel=1", "channel=1.0"), ("rate=[140,230]", "rate=[140.0,2.3e2]")])
 def test_the_spelling_of_a_number_is_not_part_of_the_recipe(one: str, other: str, tmp_path: Path) -> None:
-    assert corpus(f"data.{one}").fingerprint(tmp_path) == corpus(f"data.{other}").fingerprint(tmp_path)
+    assert corpus(f"data.{one}").fingerprint(tmp_path, silent) == corpus(f"data.{other}").fingerprint(tmp_path, silent)
 
 
 def test_speakers_and_voices_are_in_one_split_only() -> None:
@@ -93,26 +100,26 @@ def test_speakers_and_voices_are_in_one_split_only() -> None:
 
 
 def test_all_phonemes_occur_and_lengths_fit(tmp_path: Path) -> None:
-    table = corpus().load("train", seed=0, cache=tmp_path, track=silent)
+    table = table_of(corpus(), "train", tmp_path)
     assert set(table.labels.tolist()) == set(range(len(PHONEMES)))
     assert int(table.lengths.sum()) == len(table.labels) == len(table.centre)
     assert bool(torch.isfinite(table.features).all())
 
 
 def test_a_fraction_takes_whole_utterances_of_the_training_split(tmp_path: Path) -> None:
-    whole = corpus().load("train", seed=3, cache=tmp_path, track=silent)
-    part = corpus("data.fraction=0.1").load("train", seed=3, cache=tmp_path, track=silent)
+    whole = table_of(corpus(), "train", tmp_path, seed=3)
+    part = table_of(corpus("data.fraction=0.1"), "train", tmp_path, seed=3)
     assert len(part.names) == 6 and set(part.names) < set(whole.names)
     frames = dict(zip(whole.names, (features for features, _ in whole.utterances()), strict=True))
     for name, (features, _) in zip(part.names, part.utterances(), strict=True):
         assert torch.equal(features, frames[name])
-    assert len(corpus("data.fraction=0.1").load("val", seed=3, cache=tmp_path, track=silent).names) == 10
+    assert len(table_of(corpus("data.fraction=0.1"), "val", tmp_path, seed=3).names) == 10
 
 
 def test_a_broken_cache_is_made_anew(tmp_path: Path) -> None:
     first = digest(corpus(), "val", tmp_path)
-    (file,) = tmp_path.glob("*.npz")
-    for content in (file.read_bytes()[: file.stat().st_size // 2], b"", b"not a zip file"):
+    (file,) = tmp_path.glob("*.frames")
+    for content in (file.read_bytes()[: file.stat().st_size // 2], b"", b"not a split"):
         file.write_bytes(content)
         assert digest(corpus(), "val", tmp_path) == first
 
@@ -175,7 +182,7 @@ def test_a_long_install_path_works(tmp_path: Path) -> None:
 def test_without_the_package_the_message_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"pip install espeakng-loader==0\.2\.4"):
-        corpus().fingerprint(tmp_path)
+        corpus().fingerprint(tmp_path, silent)
 
 
 def test_a_stop_owns_the_silence_before_its_burst() -> None:

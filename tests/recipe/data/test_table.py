@@ -5,13 +5,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ablate.recipe.data.corpus import GAP
+from ablate.recipe.data.corpus import GAP, Boundary
 from ablate.recipe.data.table import FrameTable
 
 
-def table(lengths: list[int], num_mfcc: int = 2) -> FrameTable:
+def table(lengths: list[int], num_mfcc: int = 2, boundary: Boundary = "zero") -> FrameTable:
     """Utterances whose features count up from 1, so that every value tells where it comes from."""
-    made = FrameTable.blank([f"speaker-{i}" for i in range(len(lengths))], lengths, num_mfcc)
+    made = FrameTable.blank([f"speaker-{i}" for i in range(len(lengths))], lengths, num_mfcc, boundary)
     values = torch.arange(1.0, sum(lengths) * num_mfcc + 1).view(-1, num_mfcc)
     for part, (features, labels) in zip(torch.split(values, lengths), made.utterances(), strict=True):
         features[:] = part
@@ -33,7 +33,7 @@ def test_a_window_holds_its_own_utterance_and_zeros() -> None:
 
 
 def test_a_bleeding_window_holds_the_neighbours_and_zeros_only_at_the_ends() -> None:
-    made = table([2, 3], num_mfcc=1).bleeding()
+    made = table([2, 3], num_mfcc=1, boundary="bleed")
     assert batch(made, 1, [0, 1, 2, 3, 4]).squeeze(-1).tolist() == [
         [0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 5], [4, 5, 0],
     ]  # fmt: skip
@@ -53,12 +53,12 @@ def test_windows_equal_those_of_each_utterance_padded_alone(lengths: list[int], 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(0, GAP), st.integers(1, 3))
 @example([2, 3], GAP, 1)  # the widest context reaches to the gap's very end
 def test_bleeding_windows_equal_the_course_starters(lengths: list[int], context: int, num_mfcc: int) -> None:
-    made = table(lengths, num_mfcc)
+    made = table(lengths, num_mfcc, "bleed")
     # The starter: concatenate all utterances, pad the two ends once, take mfccs[i : i + 2 * context + 1].
     together = torch.cat([features for features, _ in made.utterances()])
     padded = torch.nn.functional.pad(together, (0, 0, context, context))
     expected = [padded[i : i + 2 * context + 1] for i in range(len(together))]
-    assert torch.equal(batch(made.bleeding(), context, list(range(sum(lengths)))), torch.stack(expected))
+    assert torch.equal(batch(made, context, list(range(sum(lengths)))), torch.stack(expected))
 
 
 def test_windows_are_a_view_and_a_batch_is_not() -> None:

@@ -11,24 +11,19 @@ import os
 import random
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 import numpy as np
 from annotated_types import Ge, Le, Len
 
-from ablate.file import write_atomically
 from ablate.quantity import Count, Fraction, NonNegativeInteger, PositiveFraction
-from ablate.recipe.data.corpus import Boundary, Context, Split, Track
+from ablate.recipe.data.cache import Recordings, Utterance, cached
+from ablate.recipe.data.corpus import Boundary, Context, Dtype, Split, Track
 from ablate.recipe.data.espeak.alignment import align
 from ablate.recipe.data.espeak.sentence import sentence
-from ablate.recipe.data.subset import subset
-
-if TYPE_CHECKING:
-    from ablate.recipe.data.table import FrameTable
 
 _RECIPE_VERSION = 1  # raise it when the same settings make other speech
 _MEL_BANDS = 40
@@ -86,6 +81,7 @@ class Espeak:
     context: Context
     fraction: PositiveFraction
     boundary: Boundary
+    dtype: Dtype
     corpus_seed: NonNegativeInteger
     utterances: Sizes
     speakers: Sizes
@@ -103,7 +99,7 @@ class Espeak:
             if low > high:
                 raise ValueError(f"data.{name}: expected [low, high], got [{low}, {high}]")
 
-    def fingerprint(self, cache: Path) -> str:
+    def fingerprint(self, cache: Path, track: Track) -> str:
         """A hash of the recipe and the versions of what makes the speech; nothing is made for it."""
         if importlib.util.find_spec("espeakng_loader") is None:
             raise ValueError(
@@ -119,28 +115,19 @@ class Espeak:
         """Coefficients a frame."""
         return self.coefficients
 
-    def load(self, split: Split, *, seed: int, cache: Path, track: Track) -> FrameTable:
-        """The split's table; made and cached if it isn't yet (about 10 CPU seconds for `espeak`)."""
-        from ablate.recipe.data.table import FrameTable
+    def load(self, split: Split, *, seed: int, cache: Path, track: Track) -> Recordings:
+        """The split, made if it isn't yet (about 10 CPU seconds for `espeak`)."""
+        identity = self.fingerprint(cache, track)
+        path = cache / f"espeak-{identity}-{split}.frames"
+        whole = cached(path, identity, self.coefficients, lambda: self._make(split, track))
+        return whole.part(self.fraction, seed) if split == "train" else whole
 
-        path = cache / f"espeak-{self.fingerprint(cache)}-{split}.npz"
-        made = _read(path) or self._make(split, path, track)
-        names, lengths = made["names"].tolist(), made["lengths"]
-        taken = subset(names, self.fraction, seed) if split == "train" else range(len(names))
-        table = FrameTable.blank([names[i] for i in taken], lengths[list(taken)].tolist(), self.coefficients)
-        ends = np.cumsum(lengths)
-        for i, (features, labels) in zip(taken, table.utterances(), strict=True):
-            features.numpy()[:] = made["features"][ends[i] - lengths[i] : ends[i]]
-            labels.numpy()[:] = made["labels"][ends[i] - lengths[i] : ends[i]]
-        return table
-
-    def _make(self, split: Split, path: Path, track: Track) -> dict[str, np.ndarray]:
+    def _make(self, split: Split, track: Track) -> Iterator[Utterance]:
         import torch
 
         from ablate.recipe.data.espeak.acoustics import Condition, features
 
         utterances = self._utterances(split)
-        made: list[tuple[np.ndarray, np.ndarray]] = []
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # more are slower here, and the bits would depend on their number
         try:
@@ -155,18 +142,9 @@ class Espeak:
                 )
                 segments = align(audio, events, utterance.speaker.accent)
                 mfcc, classes = features(audio, segments, condition, self.coefficients)
-                made.append((mfcc.numpy(), classes))
+                yield Utterance(utterance.name, utterance.speaker.name, mfcc.numpy(), classes)
         finally:
             torch.set_num_threads(threads)
-        arrays = {
-            "features": np.concatenate([mfcc for mfcc, _ in made]),
-            "labels": np.concatenate([classes for _, classes in made]),
-            "lengths": np.array([len(classes) for _, classes in made], np.int64),
-            "names": np.array([utterance.name for utterance in utterances]),
-        }
-        with write_atomically(path) as file:
-            np.savez(file, allow_pickle=False, **arrays)
-        return arrays
 
     def _utterances(self, split: Split) -> list[_Utterance]:
         speakers = self._speakers(split)
@@ -211,16 +189,7 @@ class Espeak:
         return random.Random("/".join(map(str, (self.corpus_seed, *stream))))
 
 
-_NOT_OF_THE_CORPUS = ("context", "fraction", "boundary")
-
-
-def _read(path: Path) -> dict[str, np.ndarray] | None:
-    """The arrays of a cached split; none where it is missing or broken, since it can be made again."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in ("features", "labels", "lengths", "names")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
+_NOT_OF_THE_CORPUS = ("context", "fraction", "boundary", "dtype")
 
 
 def _speak(requests: list[dict[str, Any]]) -> Iterator[tuple[np.ndarray, list[tuple[int, str]]]]:

@@ -14,10 +14,12 @@ from torch import Tensor
 
 from ablate.recipe.data.espeak.alignment import Segment
 from ablate.recipe.data.espeak.engine import SAMPLE_RATE_HZ as ENGINE_RATE_HZ
-from ablate.recipe.data.phoneme import PHONEMES
+from ablate.recipe.data.mfcc import classes, mfcc
 
 SAMPLE_RATE_HZ = 16_000
+WINDOW = 400
 HOP = 160
+NUM_MELS = 40
 _SPEECH_LEVEL = 0.1  # RMS of the samples that are not silence, of full scale 1
 _SILENCE = 0.01  # of the peak
 _FLOOR = 1e-5  # white noise after everything, so that digital silence has a finite logarithm
@@ -65,18 +67,21 @@ class Condition:
 def features(
     audio: np.ndarray, segments: Sequence[Segment], condition: Condition, num_mfcc: int
 ) -> tuple[Tensor, np.ndarray]:
-    """MFCC (frames, mfcc) float32 and classes (frames,) uint8 of an utterance, a frame every 10 ms.
+    """MFCC (frames, mfcc) float32 and classes (frames,) uint8 of an utterance, a frame every 10 ms."""
+    heard, starts = hear(audio, segments, condition)
+    found = mfcc(heard, SAMPLE_RATE_HZ, n_mfcc=num_mfcc, window=WINDOW, hop=HOP, num_mels=NUM_MELS)
+    return found, classes(starts, len(found), HOP)
 
-    A frame's class is that of the segment which holds the middle of its window.
-    """
+
+def hear(
+    audio: np.ndarray, segments: Sequence[Segment], condition: Condition
+) -> tuple[Tensor, list[tuple[float, str]]]:
+    """What the microphone's file holds, and where in it each phoneme starts, in samples of `SAMPLE_RATE_HZ`."""
     # A longer vocal tract is the same sound played slower: resample from another rate than the engine's.
     rate = round(condition.tract * ENGINE_RATE_HZ / 50) * 50
     speech = _resample(rate)(torch.from_numpy(audio.astype(np.float32) / 32_768))
-    mfcc = _mfcc(num_mfcc)(_degrade(_level(speech), condition)).T.contiguous()
-    starts = np.array([start for start, _ in segments]) * (SAMPLE_RATE_HZ / rate)
-    classes = np.array([PHONEMES.index(phoneme) for _, phoneme in segments], np.uint8)
-    middles = np.arange(len(mfcc)) * HOP
-    return mfcc, classes[np.searchsorted(starts, middles, side="right") - 1]
+    starts = [(start * (SAMPLE_RATE_HZ / rate), phoneme) for start, phoneme in segments]
+    return _degrade(_level(speech), condition), starts
 
 
 def _level(speech: Tensor) -> Tensor:
@@ -113,15 +118,3 @@ def _channel(hertz: Tensor, condition: Condition) -> Tensor:
 @functools.cache
 def _resample(rate: int) -> torchaudio.transforms.Resample:
     return torchaudio.transforms.Resample(rate, SAMPLE_RATE_HZ, lowpass_filter_width=6)
-
-
-@functools.cache
-def _mfcc(num_mfcc: int) -> torchaudio.transforms.MFCC:
-    return torchaudio.transforms.MFCC(
-        SAMPLE_RATE_HZ,
-        num_mfcc,
-        log_mels=True,
-        melkwargs={
-            "n_fft": 512, "win_length": 400, "hop_length": HOP, "n_mels": 40, "f_min": 20.0, "f_max": 8000.0,
-        },
-    )  # fmt: skip

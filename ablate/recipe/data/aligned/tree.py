@@ -1,0 +1,117 @@
+"""Which files make an utterance, and which utterances a split."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from ablate.recipe.data.content import File, digests, files, name_of
+from ablate.recipe.data.corpus import Split, Track
+
+ALIGNMENTS = (".textgrid", ".phn")
+
+Part = str | list[str]
+"""A split: a folder, or a list of speakers."""
+
+
+class Paths(NamedTuple):
+    """An utterance's files, relative to their folders; there should be one of each."""
+
+    name: str
+    speaker: str
+    audio: list[str]
+    alignments: list[str]
+
+    def faults(self) -> tuple[str, ...]:
+        """What is missing, and what is there twice."""
+        alone = [
+            *(f"{name}: no audio for it" for name in self.alignments if not self.audio),
+            *(f"{name}: no alignment for it, TextGrid or PHN" for name in self.audio if not self.alignments),
+        ]
+        several = [names for names in (self.audio, self.alignments) if len(names) > 1]
+        return (*alone, *(f"{names[1]}: a second file of its kind, beside {names[0]}" for names in several))
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The folder of a split's audio and that of its alignments, which have the same folders in them or are the same.
+
+    An utterance's name is its files' path without the suffix.
+    """
+
+    audio: Path
+    alignments: Path
+    suffixes: tuple[str, ...]
+    speaker: Literal["folder", "name"]
+    speakers: tuple[str, ...] | None  # none: all
+
+    @staticmethod
+    def of(
+        split: Split,
+        part: Part | None,
+        *,
+        root: str,
+        alignments: str | None,
+        suffixes: Sequence[str],
+        speaker: Literal["folder", "name"],
+    ) -> Tree:
+        """The split's, if its folders are there."""
+        if part is None:
+            raise ValueError(f"data.{split}: expected a folder or a list of speakers, found none")
+        below = part if isinstance(part, str) else "."
+        for key, given in (("root", root), ("alignments", alignments)):
+            if given is not None and not Path(given).is_dir():
+                raise ValueError(f"data.{key}={given}: no such folder")
+            if given is not None and not Path(given, below).is_dir():
+                there = ", ".join(sorted(entry.name for entry in Path(given).iterdir())[:8]) or "nothing"
+                raise ValueError(f"data.{split}={part}: no such folder in data.{key}={given}, which holds {there}")
+        speakers = None if isinstance(part, str) else tuple(part)
+        return Tree(Path(root, below), Path(alignments or root, below), tuple(suffixes), speaker, speakers)
+
+    def contents(self, cache: Path, track: Track) -> list[list[object]]:
+        """Name, size and digest of each file of the split; asking again reads none of them."""
+        lines: list[list[object]] = []
+        for folder, suffixes, listed in self._listed():
+            memory = cache / f"aligned-{name_of([str(folder.resolve()), suffixes])}.json"
+            digest = digests(folder, listed, memory, track)
+            lines += [[file.name, file.size, digest[file.name]] for file in listed if self._has(file, suffixes)]
+        return sorted(lines, key=str)
+
+    def utterances(self) -> list[Paths]:
+        """The split's, by name."""
+        found: dict[str, Paths] = {}
+        for place, (folder, suffixes, listed) in enumerate(self._listed()):
+            chosen = [file.name for file in listed if self._has(file, suffixes)]
+            if not chosen:
+                self._refuse_unknown_speakers({self._speaker(_stem(file.name, suffixes)) for file in listed})
+                raise ValueError(f"{folder}: expected files {', '.join(suffixes)} (in any case), found none")
+            for name in chosen:
+                stem = _stem(name, suffixes)
+                paths = found.setdefault(stem, Paths(stem, self._speaker(stem), [], []))
+                (paths.audio, paths.alignments)[place].append(name)
+        self._refuse_unknown_speakers({paths.speaker for paths in found.values()})
+        return [found[name] for name in sorted(found)]
+
+    def _listed(self) -> list[tuple[Path, tuple[str, ...], list[File]]]:
+        places = ((self.audio, self.suffixes), (self.alignments, ALIGNMENTS))
+        return [(folder, suffixes, files(folder, suffixes, recursive=True)) for folder, suffixes in places]
+
+    def _has(self, file: File, suffixes: tuple[str, ...]) -> bool:
+        return self.speakers is None or self._speaker(_stem(file.name, suffixes)) in self.speakers
+
+    def _speaker(self, name: str) -> str:
+        *folders, last = name.split("/")
+        return last.partition("-")[0] if self.speaker == "name" else (folders or [self.audio.name])[-1]
+
+    def _refuse_unknown_speakers(self, known: set[str]) -> None:
+        if unknown := [name for name in self.speakers or () if name not in known]:
+            near = difflib.get_close_matches(unknown[0], sorted(known), n=1, cutoff=0)
+            hint = f"; the nearest there is {near[0]}" if near else ""
+            raise ValueError(f"{self.audio}: no audio of the speaker {unknown[0]!r} in it{hint}")
+
+
+def _stem(name: str, suffixes: tuple[str, ...]) -> str:
+    return name[: -max(len(suffix) for suffix in suffixes if name.lower().endswith(suffix))]

@@ -1,0 +1,168 @@
+"""A split in one file of the cache: its utterances checked, one behind the other, and the faults of the others."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from filelock import FileLock
+
+from ablate.file import write_atomically
+from ablate.recipe.data.subset import subset
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_FORMAT = 1  # of the file, and of what is checked before an utterance gets into it
+_LENGTH_BYTES = 8  # of the number at the file's end: how long the index before it is
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A sound one: `features` (frames, mfcc) float32, all finite, and the class of each frame, (frames,) uint8."""
+
+    name: str
+    speaker: str
+    features: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An utterance that can't be used: what is wrong with which of its files, a line each."""
+
+    name: str
+    speaker: str
+    lines: tuple[str, ...]
+
+
+class _Entry(NamedTuple):
+    name: str
+    speaker: str
+    faults: list[str]
+    frames: int = 0
+    start: int = 0  # byte of the file
+    checksum: int = 0
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """The utterances of a split, in the order of their names, read from the cache as often as they are asked for."""
+
+    path: Path
+    num_mfcc: int
+    entries: tuple[_Entry, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Of the sound utterances."""
+        return [entry.name for entry in self._sound]
+
+    @property
+    def lengths(self) -> list[int]:
+        """Frames of each sound utterance."""
+        return [entry.frames for entry in self._sound]
+
+    @property
+    def speakers(self) -> set[str]:
+        """Who speaks in the sound utterances."""
+        return {entry.speaker for entry in self._sound}
+
+    @property
+    def faults(self) -> dict[str, list[str]]:
+        """What is wrong with each of the others, a line for each of its files."""
+        return {entry.name: entry.faults for entry in self.entries if entry.faults}
+
+    @property
+    def _sound(self) -> list[_Entry]:
+        return [entry for entry in self.entries if not entry.faults]
+
+    def part(self, fraction: float, seed: int) -> Recordings:
+        """A part of the utterances, as `subset` draws it, faulty ones counted: mending one moves no other."""
+        taken = subset([entry.speaker for entry in self.entries], fraction, seed)
+        return dataclasses.replace(self, entries=tuple(self.entries[i] for i in taken))
+
+    def utterances(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Each sound utterance's features (frames, mfcc) float32 and labels (frames,) uint8, the caller's own.
+
+        Raises `ValueError` if the file is not what was written, and removes it.
+        """
+        import torch
+
+        with self.path.open("rb") as file:
+            for entry in self._sound:
+                features = np.empty((entry.frames, self.num_mfcc), np.float32)
+                labels = np.empty(entry.frames, np.uint8)
+                file.seek(entry.start)
+                file.readinto(features.data)
+                file.readinto(labels.data)
+                if _checksum(features, labels) != entry.checksum:
+                    self.path.unlink(missing_ok=True)
+                    raise ValueError(
+                        f"{self.path}: {entry.name} is not what was written there, and the file has been removed; "
+                        "the same command makes it anew"
+                    )
+                yield torch.from_numpy(features), torch.from_numpy(labels)
+
+
+def cached(path: Path, identity: str, num_mfcc: int, make: Callable[[], Iterable[Utterance | Fault]]) -> Recordings:
+    """The split at `path`, made if what stands there is not whole, of another `identity` or of another version.
+
+    `identity` names all that the utterances follow from. They are written as they are made, never held together.
+    """
+    if found := _open(path, identity, num_mfcc):
+        return found
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):  # one process makes it, the others wait
+        if found := _open(path, identity, num_mfcc):
+            return found
+        for left in path.parent.glob(f".{path.name}.*.tmp"):  # by a killed process
+            left.unlink()
+        _write(path, identity, num_mfcc, make())
+    found = _open(path, identity, num_mfcc)
+    assert found
+    return found
+
+
+def _write(path: Path, identity: str, num_mfcc: int, utterances: Iterable[Utterance | Fault]) -> None:
+    entries = []
+    with write_atomically(path) as file:
+        for each in utterances:
+            if isinstance(each, Fault):
+                entries.append(_Entry(each.name, each.speaker, list(each.lines)))
+                continue
+            features, labels = np.ascontiguousarray(each.features, np.float32), np.ascontiguousarray(each.labels)
+            assert features.shape == (len(labels), num_mfcc) and labels.dtype == np.uint8
+            place = (len(labels), file.tell(), _checksum(features, labels))
+            entries.append(_Entry(each.name, each.speaker, [], *place))
+            file.write(features.data)
+            file.write(labels.data)
+        index = json.dumps([_FORMAT, identity, num_mfcc, file.tell(), entries]).encode()
+        file.write(index)
+        file.write(len(index).to_bytes(_LENGTH_BYTES, "little"))
+
+
+def _checksum(features: np.ndarray, labels: np.ndarray) -> int:
+    return zlib.crc32(labels.data, zlib.crc32(features.data))
+
+
+def _open(path: Path, identity: str, num_mfcc: int) -> Recordings | None:
+    """The split in the file, if it is whole and what is wanted; what else is there can be made again."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(-_LENGTH_BYTES, os.SEEK_END)
+            index_bytes = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+            start = file.seek(size - index_bytes)
+            version, *described, frames_end, entries = json.loads(file.read(index_bytes))
+        if version != _FORMAT or described != [identity, num_mfcc] or frames_end != start:
+            return None
+        return Recordings(path, num_mfcc, tuple(_Entry(*entry) for entry in entries))
+    except (OSError, ValueError, TypeError):
+        return None

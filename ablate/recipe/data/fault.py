@@ -1,0 +1,49 @@
+"""What is wrong with a split's utterances: noted by file, told in one go, or left out on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from ablate.file import write_atomically
+from ablate.recipe.data.cache import Recordings
+
+OnBadUtterance = Literal["error", "drop"]
+
+_SHOWN = 20
+
+
+@contextmanager
+def noted(file: str, faults: list[str]) -> Iterator[None]:
+    """A context in which what goes wrong with `file` is added to `faults` in a line, and ends the context."""
+    try:
+        yield
+    except FileNotFoundError:
+        faults.append(f"{file}: missing")
+    except (ValueError, OSError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        faults.append(f"{file}: {' '.join(reason.split())}")
+
+
+def settle(recordings: Recordings, folder: Path, on_bad_utterance: OnBadUtterance, report: Path) -> None:
+    """Raise `ValueError` that tells all faults of the split in `folder`, unless sound utterances are enough and left.
+
+    Of many faults the first are told, and the file `report` has them all.
+    """
+    lines = [f"  {line}" for lines in recordings.faults.values() for line in lines]
+    if not lines or (on_bad_utterance == "drop" and recordings.names):
+        return
+    number = len(recordings.faults)
+    title = f"{folder}: {'a bad utterance' if number == 1 else f'{number} bad utterances'}"
+    if not recordings.names:
+        title += " and no sound one:"
+    else:
+        title += "; mend what is wrong, or leave out with data.on_bad_utterance=drop:"
+    more = []
+    if len(lines) > _SHOWN:
+        with write_atomically(report) as file:
+            file.write("\n".join([title, *lines, ""]).encode("utf-8", "surrogateescape"))
+        more = [f"  and {len(lines) - _SHOWN} more; {report} has them all"]
+    raise ValueError("\n".join([title, *lines[:_SHOWN], *more]))

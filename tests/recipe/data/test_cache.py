@@ -1,0 +1,109 @@
+"""A cached split is what was put into it, or it is made anew."""
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ablate.recipe.data import cache
+from ablate.recipe.data.cache import Fault, Recordings, Utterance, cached
+
+LENGTHS = (5, 1, 3)
+
+
+def made(value: float = 0.0) -> Iterator[Utterance | Fault]:
+    for number, length in enumerate(LENGTHS):
+        features = np.full((length, 2), value + number, np.float32)
+        yield Utterance(f"{number}-é\udcff", str(number), features, np.full(length, number, np.uint8))
+        if number == 1:
+            yield Fault("1-z", "1", ("broken", "missing"))
+
+
+def values(recordings: Recordings) -> list[float]:
+    return [float(features[0, 0]) for features, _ in recordings.utterances()]
+
+
+def test_it_holds_what_was_put_into_it(tmp_path: Path) -> None:
+    recordings = cached(tmp_path / "a.frames", "identity", 2, made)
+    assert recordings.names == ["0-é\udcff", "1-é\udcff", "2-é\udcff"] and recordings.lengths == list(LENGTHS)
+    assert recordings.faults == {"1-z": ["broken", "missing"]} and recordings.speakers == {"0", "1", "2"}
+    for number, (features, labels) in enumerate(recordings.utterances()):
+        assert features.tolist() == [[number, number]] * LENGTHS[number] and labels.tolist() == [number] * len(labels)
+
+
+def test_it_is_made_once(tmp_path: Path) -> None:
+    first = cached(tmp_path / "a.frames", "identity", 2, made)
+    assert values(cached(first.path, "identity", 2, lambda: made(9.0))) == values(first)
+
+
+def test_of_another_identity_or_size_it_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "a.frames"
+    cached(path, "identity", 2, made)
+    assert values(cached(path, "other", 2, lambda: made(9.0))) == [9, 10, 11]
+
+
+def test_of_another_version_it_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.frames"
+    cached(path, "identity", 2, made)
+    monkeypatch.setattr(cache, "_FORMAT", cache._FORMAT + 1)
+    assert values(cached(path, "identity", 2, lambda: made(9.0))) == [9, 10, 11]
+
+
+def test_cut_short_anywhere_or_foreign_it_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "a.frames"
+    cached(path, "identity", 2, made)
+    whole = path.read_bytes()
+    broken = [whole[:size] for size in range(len(whole))]
+    foreign = [whole[1:], whole[7:], whole + b"\0", b"\xff" * 100, b"[]" + (2).to_bytes(8, "little")]
+    for content in [*broken, *foreign]:
+        path.write_bytes(content)
+        assert cached(path, "identity", 2, made).path.read_bytes() == whole
+
+
+def test_a_byte_that_changed_is_found_and_the_file_removed(tmp_path: Path) -> None:
+    path = tmp_path / "a.frames"
+    recordings = cached(path, "identity", 2, made)
+    content = bytearray(path.read_bytes())
+    content[47] ^= 1  # the second utterance's
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a.frames: 1-.* is not what was written there"):
+        list(recordings.utterances())
+    assert values(cached(path, "identity", 2, made)) == [0, 1, 2]
+
+
+def test_what_fails_or_is_killed_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "a.frames"
+
+    def failing() -> Iterator[Utterance | Fault]:
+        yield from made()
+        raise RuntimeError("planted")
+
+    with pytest.raises(RuntimeError):
+        cached(path, "identity", 2, failing)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.frames.lock"]
+    (tmp_path / ".a.frames.1234.tmp").write_bytes(b"of a killed process")
+    cached(path, "identity", 2, made)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.frames", "a.frames.lock"]
+
+
+def _ask(path: Path) -> None:
+    def slowly() -> Iterator[Utterance | Fault]:
+        with (path.parent / "makers").open("a") as makers:
+            makers.write(f"{os.getpid()}\n")
+        yield from made()
+
+    assert values(cached(path, "identity", 2, slowly)) == [0, 1, 2]
+
+
+def test_of_several_processes_one_makes_it(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_ask, args=(tmp_path / "a.frames",)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert len((tmp_path / "makers").read_text().split()) == 1
