@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-from ablate.bench import kills, study
+from ablate.bench import data, kills, study
 
 
 def main() -> None:
@@ -32,6 +33,14 @@ def main() -> None:
     )
     command.add_argument("--cells", type=int, default=200, help="of the finished study (default: %(default)s)")
     command.set_defaults(run=lambda given: study.overhead(given.cells))
+
+    command = commands.add_parser(
+        "data", help="what it takes to load a corpus of the course's size: 5 GB of files, 5 GB of cache"
+    )
+    command.add_argument("--utterances", type=int, default=28_539, help="to train on (default: %(default)s)")
+    command.add_argument("--rounds", type=int, default=3, help="of starts (default: %(default)s)")
+    command.add_argument("--folder", type=Path, default=Path("outputs/bench"), help="(default: %(default)s)")
+    command.set_defaults(run=lambda given: data.data(given.utterances, given.folder, given.rounds))
 
     given = parser.parse_args()
     sys.exit(given.run(given))
