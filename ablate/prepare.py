@@ -114,11 +114,20 @@ class Tables:
         data = {key: value for key, value in config["data"].items() if key != "context"}  # one table serves them all
         seed = config["seed"] if data["fraction"] < 1 else None
         name = json.dumps([data, config["normalization"], config["output_dir"], seed], sort_keys=True)
-        found = self._made.pop(name, None) or make()
+        found = self._made.pop(name, None)
+        if not found:
+            self._make_room()
+            found = make()
         self._made[name] = found
-        while len(self._made) > 1 and sum(map(_num_bytes, self._made.values())) > self._limit:
-            del self._made[next(iter(self._made))]
         return found
+
+    def _make_room(self) -> None:
+        """Let go of the oldest until one more of the largest would fit."""
+        while self._made:
+            sizes = [sum(table.nbytes for table in tables) for tables in self._made.values()]
+            if sum(sizes) + max(sizes) <= self._limit:
+                return
+            del self._made[next(iter(self._made))]
 
 
 def rehearse(config: Config, corpus: Corpus) -> torch.device:
@@ -203,10 +212,6 @@ def _model(config: Config, num_inputs: int) -> nn.Sequential:
     if config["batch_size"] == 1 and any(isinstance(module, nn.BatchNorm1d) for module in model):
         raise UserError("batch_size=1: a batch norm needs at least 2 frames a batch; or take arch.norm=layer or none")
     return model
-
-
-def _num_bytes(tables: tuple[FrameTable, FrameTable]) -> int:
-    return sum(table.nbytes for table in tables)
 
 
 def _tables(config: Config, corpus: Corpus, screen: Screen) -> tuple[FrameTable, FrameTable]:

@@ -2,6 +2,15 @@
 
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ablate.bench import data, starter
+from ablate.compose import compose, instantiate, resolve
+from ablate.recipe.data.table import FrameTable
+from ablate.recipe.normalization import cmn
 
 
 def test_killed_runs_end_with_the_undisturbed_runs_bits(environment: dict[str, str]) -> None:
@@ -9,6 +18,29 @@ def test_killed_runs_end_with_the_undisturbed_runs_bits(environment: dict[str, s
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == "5 kills: the same bits every time"
+
+
+def test_the_corpus_is_the_starters_too_and_a_start_is_measured(tmp_path: Path) -> None:
+    root, context = tmp_path / "hw1p2-30", 7
+    assert data._make(root, 30) == [(30, 37_939), (3, 2_140)]
+    made = root.stat().st_mtime_ns
+    assert data._make(root, 30) == [(30, 37_939), (3, 2_140)] and root.stat().st_mtime_ns == made
+
+    # The course's starter reads, concatenates, pads the two ends, and takes mfccs[i : i + 2 * context + 1].
+    frames, classes = starter.load(root / "dev-clean", context)
+    corpus = instantiate(resolve(compose(["data=hw1p2", f"data.root={root}"])), "data")
+    recordings = corpus.load("val", seed=0, cache=tmp_path, track=lambda items, total, title: items)
+    table = FrameTable.of(recordings, cmn(recordings), "bleed", "fp32", lambda items, total, title: items)
+    windows = table.windows(context).index_select(0, table.centre - context).view(len(classes), -1, frames.shape[1])
+    assert torch.equal(table.labels.long(), classes)
+    assert torch.allclose(
+        windows, torch.stack([frames[i : i + 2 * context + 1] for i in range(len(classes))]), atol=1e-4
+    )
+
+    seconds, memory = data._start([f"data.root={root}", f"output_dir={tmp_path}"])
+    assert seconds > 0 and memory > data._table_bytes(30, 37_939, 4)
+    with pytest.raises(SystemExit, match="it ended before it began to train"):
+        data._start([f"data.root={tmp_path}"])
 
 
 def test_killed_members_finish_each_cell_once(environment: dict[str, str]) -> None:

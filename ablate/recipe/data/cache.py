@@ -85,9 +85,15 @@ class Recordings:
         return [entry for entry in self.entries if not entry.faults]
 
     def part(self, fraction: float, seed: int) -> Recordings:
-        """A part of the utterances, as `subset` draws it, faulty ones counted: mending one moves no other."""
+        """A part of the utterances, as `subset` draws it, faulty ones counted: mending one moves no other.
+
+        Raises `ValueError` where it has no sound one.
+        """
         taken = subset([entry.speaker for entry in self.entries], fraction, seed)
-        return dataclasses.replace(self, entries=tuple(self.entries[i] for i in taken))
+        part = dataclasses.replace(self, entries=tuple(self.entries[i] for i in taken))
+        if not part.names:
+            raise ValueError(f"data.fraction={fraction:g}: takes {len(taken)} utterances, all bad; take more")
+        return part
 
     def utterances(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Each sound utterance's features (frames, mfcc) float32 and labels (frames,) uint8, the caller's own.

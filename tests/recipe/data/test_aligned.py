@@ -108,6 +108,7 @@ def test_timits_layout_and_a_list_of_speakers(
     found = load("val", f"data.val=[{','.join(speakers)}]", root=root)
     assert found.speakers == set(speakers)
     assert_equal(frames(found), embedded("val"), tolerance=1.0)
+    assert corpus(root, "data.val=[103,x]", "data.train=2020").val == ["103", "x"]
     with pytest.raises(ValueError, match=r"no audio of the speaker 'val00' in it; the nearest there is val00"):
         load("val", "data.val=[val00]", root=root)
 

@@ -234,6 +234,15 @@ def test_mending_one_utterance_moves_no_other_into_a_fraction(tmp_path: Path, lo
     assert whole[3] in found.faults
 
 
+def test_a_fraction_of_bad_utterances_is_refused(root: Path, load: Load) -> None:
+    for name in ("1-a", "2-c"):
+        (root / "train-clean-100/mfcc" / f"{name}.npy").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"data.fraction=0.01: takes 1 utterances, all bad"):
+        for seed in range(20):
+            made = corpus(root, "data.fraction=0.01", "data.on_bad_utterance=drop")
+            made.load("train", seed=seed, cache=root / "cache", track=silent)
+
+
 def test_the_odd_one_out_is_blamed_even_if_it_is_the_first(root: Path, load: Load) -> None:
     first = root / "train-clean-100/mfcc/1-a.npy"
     np.save(first, np.load(first)[:, :-1])

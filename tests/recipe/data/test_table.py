@@ -1,12 +1,24 @@
 """Windows at the borders of utterances, against hand-made ones."""
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from ablate.recipe.data.cache import Fault, Recordings, Utterance, cached
 from ablate.recipe.data.corpus import GAP, Boundary
 from ablate.recipe.data.table import FrameTable
+from ablate.recipe.normalization import cmn
+
+
+def silent(items: Iterable[Any], total: int, title: str) -> Iterable[Any]:
+    return items
 
 
 def table(lengths: list[int], num_mfcc: int = 2, boundary: Boundary = "zero") -> FrameTable:
@@ -59,6 +71,35 @@ def test_bleeding_windows_equal_the_course_starters(lengths: list[int], context:
     padded = torch.nn.functional.pad(together, (0, 0, context, context))
     expected = [padded[i : i + 2 * context + 1] for i in range(len(together))]
     assert torch.equal(batch(made, context, list(range(sum(lengths)))), torch.stack(expected))
+
+
+def recorded(lengths: list[int], folder: Path) -> Recordings:
+    draw = np.random.default_rng(0)
+    made = [
+        Utterance(f"{i}-a", str(i), draw.normal(100, 9, (length, 3)).astype(np.float32), np.full(length, i, np.uint8))
+        for i, length in enumerate(lengths)
+    ]
+    return cached(folder / "a.frames", "identity", 3, lambda: [*made, Fault("x", "x", ("broken",))])
+
+
+@pytest.mark.parametrize("boundary", ["zero", "bleed"])
+def test_a_table_is_filled_with_normalized_frames(boundary: Boundary, tmp_path: Path) -> None:
+    recordings = recorded([4, 2], tmp_path)
+    made = FrameTable.of(recordings, cmn(recordings), boundary, "fp32", silent)
+    expected = [features - features.mean(0) for features, _ in recordings.utterances()]
+    assert torch.equal(made.features[made.centre], torch.cat(expected)) and made.labels.tolist() == [0, 0, 0, 0, 1, 1]
+    gaps = torch.ones(len(made.features), dtype=torch.bool)
+    gaps[made.centre] = False
+    assert not made.features[gaps].any() and int(gaps.sum()) == GAP * (2 if boundary == "bleed" else 3)
+    assert made.names == ("0-a", "1-a") and made.dropped == {"x": ["broken"]}
+
+
+def test_a_bf16_table_takes_half_and_is_rounded_once(tmp_path: Path) -> None:
+    recordings = recorded([40, 200], tmp_path)
+    full, half = (FrameTable.of(recordings, cmn(recordings), "zero", dtype, silent) for dtype in ("fp32", "bf16"))
+    assert half.features.nbytes * 2 == full.features.nbytes
+    assert torch.equal(half.features, full.features.bfloat16())  # of the normalized frames, not of those in the files
+    assert torch.equal(half.labels, full.labels) and torch.equal(half.centre, full.centre)
 
 
 def test_windows_are_a_view_and_a_batch_is_not() -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le, Len
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from ablate.quantity import Count, Integer, Positive, PositiveFraction
 from ablate.recipe.data.aligned import segment
-from ablate.recipe.data.aligned.tree import Part, Paths, Tree
+from ablate.recipe.data.aligned.tree import Paths, Tree
 from ablate.recipe.data.cache import Fault, Recordings, Utterance, cached
 from ablate.recipe.data.content import name_of
 from ablate.recipe.data.corpus import Boundary, Context, Dtype, Split, Track
@@ -33,6 +33,13 @@ def _phoneme(name: str) -> str:
     return name
 
 
+def _named(value: object) -> object:
+    """A name that YAML and Hydra take for a number, as LibriSpeech's speakers have them."""
+    return str(value) if type(value) is int else value
+
+
+Name = Annotated[str, BeforeValidator(_named), Len(1)]
+Part = Name | Annotated[list[Name], Len(1)]
 Suffix = Annotated[str, AfterValidator(str.lower)]
 Phoneme = Annotated[str, AfterValidator(_phoneme)]
 
@@ -47,9 +54,9 @@ class Aligned:
 
     root: str
     alignments: str | None
-    train: Annotated[Part, Len(1)]
-    val: Annotated[Part, Len(1)]
-    test: Annotated[Part, Len(1)] | None
+    train: Part
+    val: Part
+    test: Part | None
     speaker: Literal["folder", "name"]
     audio: Annotated[list[Suffix], Len(1)]
     tier: str

@@ -74,7 +74,7 @@ def _text_grid(file: Path, tier: str) -> list[Segment]:
     from praatio.data_classes.interval_tier import IntervalTier
 
     try:
-        grid = textgrid.openTextgrid(str(file), includeEmptyIntervals=True, reportingMode="error")
+        grid = textgrid.openTextgrid(str(file), includeEmptyIntervals=True, reportingMode="silence")
     except OSError:
         raise
     except Exception as error:  # whatever the parser stumbles over

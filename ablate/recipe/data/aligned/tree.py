@@ -13,9 +13,6 @@ from ablate.recipe.data.corpus import Split, Track
 
 ALIGNMENTS = (".textgrid", ".phn")
 
-Part = str | list[str]
-"""A split: a folder, or a list of speakers."""
-
 
 class Paths(NamedTuple):
     """An utterance's files, relative to their folders; there should be one of each."""
@@ -51,14 +48,17 @@ class Tree:
     @staticmethod
     def of(
         split: Split,
-        part: Part | None,
+        part: str | list[str] | None,
         *,
         root: str,
         alignments: str | None,
         suffixes: Sequence[str],
         speaker: Literal["folder", "name"],
     ) -> Tree:
-        """The split's, if its folders are there."""
+        """That of a split which is a folder, or a list of speakers anywhere in the root.
+
+        Raises `ValueError` where a folder is not there.
+        """
         if part is None:
             raise ValueError(f"data.{split}: expected a folder or a list of speakers, found none")
         below = part if isinstance(part, str) else "."
