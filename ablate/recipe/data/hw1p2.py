@@ -69,7 +69,7 @@ class HW1P2:
         return sorted([split, file.name, file.size, content[file.name]] for file in listed)
 
     def _folder(self, split: Split) -> Path:
-        root, name = Path(self.root), {"train": self.train, "val": self.val, "test": self.test}[split]
+        root, name = Path(self.root).expanduser(), {"train": self.train, "val": self.val, "test": self.test}[split]
         needed = ("mfcc",) if split == "test" else ("mfcc", "transcript")
         if not root.is_dir():
             raise ValueError(f"data.root={self.root}: {'not a folder' if root.exists() else 'no such folder'}")

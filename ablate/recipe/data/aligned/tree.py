@@ -61,15 +61,17 @@ class Tree:
         """
         if part is None:
             raise ValueError(f"data.{split}: expected a folder or a list of speakers, found none")
-        below = part if isinstance(part, str) else "."
-        for key, given in (("root", root), ("alignments", alignments)):
-            if given is not None and not Path(given).is_dir():
+        below, speakers = (part, None) if isinstance(part, str) else (".", tuple(part))
+        folders = []
+        for key, given in (("root", root), ("alignments", alignments or root)):
+            tree = Path(given).expanduser()
+            if not tree.is_dir():
                 raise ValueError(f"data.{key}={given}: no such folder")
-            if given is not None and not Path(given, below).is_dir():
-                there = ", ".join(sorted(entry.name for entry in Path(given).iterdir())[:8]) or "nothing"
+            if not (tree / below).is_dir():
+                there = ", ".join(sorted(entry.name for entry in tree.iterdir())[:8]) or "nothing"
                 raise ValueError(f"data.{split}={part}: no such folder in data.{key}={given}, which holds {there}")
-        speakers = None if isinstance(part, str) else tuple(part)
-        return Tree(Path(root, below), Path(alignments or root, below), tuple(suffixes), speaker, speakers)
+            folders.append(tree / below)
+        return Tree(*folders, tuple(suffixes), speaker, speakers)
 
     def contents(self, cache: Path, track: Track) -> list[list[object]]:
         """Name, size and digest of each file of the split; asking again reads none of them."""
