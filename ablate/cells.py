@@ -87,6 +87,26 @@ def rehearse(cells: Sequence[Composed]) -> None:
             raise UserError(f"{arm}: {error}") from error
 
 
+_NOT_OF_THE_FILES = ("context", "fraction", "boundary", "dtype")
+
+
+def check_data(cells: Sequence[Composed], screen: Screen) -> None:
+    """Read all data that the cells train on into the cache, each once.
+
+    Raises `UserError` that names what is wrong with them.
+    """
+    distinct: dict[str, Composed] = {}
+    for cell in cells:
+        files = {name: value for name, value in cell.config["data"].items() if name not in _NOT_OF_THE_FILES}
+        distinct.setdefault(json.dumps(files, sort_keys=True), cell)
+    if not distinct:
+        return
+    from ablate import prepare
+
+    for cell in distinct.values():
+        prepare.load(cell.config, compose.instantiate(cell.config, "data"), screen)
+
+
 def _factors(arguments: Sequence[str]) -> tuple[list[str], list[Factor], list[str]]:
     """The overrides that are the same in all cells, the factors in order, and what is to be said of them."""
     in_file = _factors_of_file([argument for argument in arguments if argument.startswith("study=")])

@@ -6,7 +6,7 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, TextIO, TypeVar
@@ -17,7 +17,6 @@ from rich.text import Text
 
 Item = TypeVar("Item")
 
-_NAMED = 5  # of many utterances
 _PLAIN_WIDTH = 200  # a log has no edge to wrap at
 
 
@@ -166,6 +165,15 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
+def few(names: Sequence[str], most: int = 5) -> str:
+    """The first of many names.
+
+    >>> few(["a", "b", "c"], most=2)
+    'a, b, ...'
+    """
+    return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])
+
+
 class TrainingBar:
     """A bar over a training's steps, with its epoch, loss and speed."""
 
@@ -223,8 +231,7 @@ def summary(result: Mapping[str, Any], folder: Path, how_to_sync: str | None) ->
     if result["status"] != "finished":
         rows["status"] = result["status"]
     if dropped := [name for faults in result.get("dropped_utterances", {}).values() for name in faults]:
-        names = ", ".join([*dropped[:_NAMED], *(["..."] if len(dropped) > _NAMED else [])])
-        rows["dropped"] = f"bad utterances left out: {len(dropped)} ({names}); result.json says why"
+        rows["dropped"] = f"bad utterances left out: {len(dropped)} ({few(dropped)}); result.json says why"
     if how_to_sync:
         rows["wandb"] = how_to_sync
     return rows

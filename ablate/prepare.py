@@ -16,7 +16,7 @@ from torch.amp.grad_scaler import GradScaler
 
 from ablate import machine
 from ablate.compose import GROUPS, Config, check, instantiate
-from ablate.display import Screen
+from ablate.display import Screen, few
 from ablate.error import UserError
 from ablate.recipe import arch
 from ablate.recipe.augmentation import Augmentation
@@ -214,7 +214,11 @@ def _model(config: Config, num_inputs: int) -> nn.Sequential:
     return model
 
 
-def _tables(config: Config, corpus: Corpus, screen: Screen) -> tuple[FrameTable, FrameTable]:
+def load(config: Config, corpus: Corpus, screen: Screen) -> tuple[Recordings, Recordings]:
+    """The training and validation splits, checked and in the cache.
+
+    Raises `UserError` that names what is wrong with either.
+    """
     cache = Path(config["output_dir"], "cache")
     problems, loaded = [], []
     splits: tuple[Split, ...] = ("train", "val")
@@ -225,12 +229,17 @@ def _tables(config: Config, corpus: Corpus, screen: Screen) -> tuple[FrameTable,
             problems.append(str(error))
     if problems:
         raise UserError("\n".join(dict.fromkeys(problems)))
+    for split, recordings in zip(splits, loaded, strict=True):
+        if faults := recordings.faults:
+            screen.say(f"bad utterances of data.{split} left out: {len(faults)} ({few(list(faults))})")
     train, val = loaded
+    return train, val
+
+
+def _tables(config: Config, corpus: Corpus, screen: Screen) -> tuple[FrameTable, FrameTable]:
+    train, val = load(config, corpus, screen)
     if shared := sorted(train.speakers & val.speakers):
-        more = f" and {len(shared) - 3} more" if len(shared) > 3 else ""
-        screen.announce(
-            f"warning: {', '.join(shared[:3])}{more} speak in both splits: new speakers will be understood worse"
-        )
+        screen.announce(f"warning: {few(shared)} speak in both splits: new speakers will be understood worse")
 
     def table(recordings: Recordings) -> FrameTable:
         track = screen.track if len(recordings.names) > _MANY_UTTERANCES else _untracked

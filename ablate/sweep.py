@@ -11,7 +11,7 @@ from typing import cast
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
-from ablate.cells import Asked, Composed, ask, quoted, rehearse
+from ablate.cells import Asked, Composed, ask, check_data, quoted, rehearse
 from ablate.compose import files_read_once
 from ablate.display import Screen, Sweep, duration
 from ablate.error import BusyError, IncompleteError, UserError
@@ -52,6 +52,7 @@ def sweep(arguments: Sequence[str], launcher: Launcher) -> list[JobReturn]:
     if study["dry_run"] or study["coverage"]:
         _cover(made, screen, must_be_whole=study["coverage"])
         return []
+    check_data(todo, screen)
     results: dict[str, JobReturn] = {}
     try:
         _launch(todo, made, launcher, results, fail_fast=study["fail_fast"])

@@ -327,18 +327,21 @@ def test_real_speech_in_the_courses_layout(ablate: Command, tmp_path: Path) -> N
     assert "finished already" in ablate(*overrides[:1], f"data.root={tmp_path}/root", *overrides[2:]).stdout
     (tmp_path / "root" / "dev-clean" / "transcript" / "7-1.npy").write_bytes(b"broken")
     done = ablate(*overrides)
-    assert done.returncode == 2 and "  transcript/7-1.npy: not a whole .npy array" in done.stderr
+    assert done.returncode == 2 and "  transcript/7-1.npy: not an .npy file" in done.stderr
     healthy = (tmp_path / "root" / "train-clean-100" / "mfcc" / "8-1.npy").read_bytes()
     (tmp_path / "root" / "train-clean-100" / "mfcc" / "8-1.npy").write_bytes(b"")
     both = ablate(*overrides)
     assert both.returncode == 2 and "  mfcc/8-1.npy: not a" in both.stderr and "  transcript/7-1.npy:" in both.stderr
+    study = ablate("--multirun", *overrides, "arch=cylinder,pyramid")
+    assert study.returncode == 2 and study.stderr == both.stderr  # once, and before any run
     (tmp_path / "root" / "train-clean-100" / "mfcc" / "8-1.npy").write_bytes(healthy)
     done = ablate(*overrides, "data.on_bad_utterance=drop")
-    assert done.returncode == 0 and "bad utterances left out: 1 (7-1)" in done.stdout
+    assert done.returncode == 0 and "bad utterances left out: 1 (7-1); result.json" in done.stdout
+    assert "bad utterances of data.val left out: 1 (7-1)" in done.stdout
     dropped = [result_of(run)["dropped_utterances"] for run in (tmp_path / "outputs" / "runs").iterdir()]
     ((split, faults),) = next(filter(None, dropped)).items()
     assert split == "val" and len(dropped) == 2
-    assert list(faults) == ["7-1"] and faults["7-1"][0].startswith("transcript/7-1.npy: not a whole .npy array")
+    assert list(faults) == ["7-1"] and faults["7-1"][0].startswith("transcript/7-1.npy: not an .npy file")
 
 
 def test_a_signal_in_a_multiruns_run_stops_the_multirun(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.lib.format import MAGIC_PREFIX, read_array_header_1_0, read_array_header_2_0, read_magic
 
 from ablate.quantity import PositiveFraction
 from ablate.recipe.data.cache import Fault, Recordings, Utterance, cached
@@ -44,7 +45,8 @@ class HW1P2:
 
     def fingerprint(self, cache: Path, track: Track) -> str:
         """A hash over (split, relative name, size, content) of all files of the training and validation splits."""
-        return name_of([line for split in ("train", "val") for line in self._lines(split, cache, track)])
+        splits: tuple[Split, ...] = ("train", "val")
+        return name_of([[split, *line] for split in splits for line in _lines(self._folder(split), cache, track)])
 
     def num_mfcc(self) -> int:
         """Coefficients a frame, as most of some files of the training split have them."""
@@ -54,19 +56,11 @@ class HW1P2:
     def load(self, split: Split, *, seed: int, cache: Path, track: Track) -> Recordings:
         """The split, read and checked in the first place, and from the cache as long as its files stay the same."""
         folder, num_mfcc = self._folder(split), self.num_mfcc()
-        identity = name_of([*self._lines(split, cache, track), num_mfcc])
+        identity = name_of([*_lines(folder, cache, track), num_mfcc])
         path = cache / f"hw1p2-{_name(folder)}.frames"
         whole = cached(path, identity, num_mfcc, lambda: _read(folder, num_mfcc, track))
         settle(whole, folder, self.on_bad_utterance, path.with_suffix(".faults.txt"))
         return whole.part(self.fraction, seed) if split == "train" else whole
-
-    def _lines(self, split: Split, cache: Path, track: Track) -> list[list[object]]:
-        """What is in each file of the split; asking again reads no data file."""
-        folder = self._folder(split)
-        parts = [part for part in ("mfcc", "transcript") if (folder / part).is_dir()]
-        listed = [file._replace(name=f"{part}/{file.name}") for part in parts for file in _files(folder / part)]
-        content = digests(folder, listed, cache / f"hw1p2-{_name(folder)}.json", track)
-        return sorted([split, file.name, file.size, content[file.name]] for file in listed)
 
     def _folder(self, split: Split) -> Path:
         root, name = Path(self.root).expanduser(), {"train": self.train, "val": self.val, "test": self.test}[split]
@@ -78,6 +72,14 @@ class HW1P2:
             found = ", ".join(sorted(entry.name for entry in root.iterdir())[:8]) or "nothing"
             raise ValueError(f"data.root={self.root}: expected {expected}, found {found}{_hint(root, split, name)}")
         return root / name
+
+
+def _lines(folder: Path, cache: Path, track: Track) -> list[list[object]]:
+    """Name, size and digest of each file of a split; asking again reads no data file."""
+    parts = [part for part in ("mfcc", "transcript") if (folder / part).is_dir()]
+    listed = [file._replace(name=f"{part}/{file.name}") for part in parts for file in _files(folder / part)]
+    content = digests(folder, listed, cache / f"hw1p2-{_name(folder)}.json", track)
+    return sorted([file.name, file.size, content[file.name]] for file in listed)
 
 
 def _hint(root: Path, split: Split, name: str) -> str:
@@ -174,7 +176,21 @@ def _array(file: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
     except OSError:
         raise
     except Exception as error:  # whatever numpy makes of a broken header
-        raise ValueError(f"not a whole .npy array without pickled objects ({error})") from error
+        raise ValueError(_unreadable(file)) from error
     if not isinstance(array, np.ndarray):
         raise ValueError("expected one array, found an archive of several")
     return array
+
+
+def _unreadable(file: Path) -> str:
+    """Why numpy does not load a file: its own words advise to trust it."""
+    with file.open("rb") as stream:
+        if stream.read(len(MAGIC_PREFIX)) != MAGIC_PREFIX:
+            return "not an .npy file"
+        with contextlib.suppress(Exception):
+            stream.seek(0)
+            version = read_magic(stream)
+            _, _, dtype = read_array_header_1_0(stream) if version == (1, 0) else read_array_header_2_0(stream)
+            if dtype.hasobject:
+                return "pickled Python objects, which are never loaded since that can run code; save plain arrays"
+    return "cut short or broken"

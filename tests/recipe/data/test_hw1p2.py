@@ -184,16 +184,16 @@ FAULTS = {
     "integers": "mfcc/1-b.npy: expected floats (frames, mfcc), found int64 (3, 4)",
     "one dimension": "mfcc/1-b.npy: expected floats (frames, mfcc), found float32 (3,)",
     "empty utterance": "mfcc/1-b.npy: an utterance without frames",
-    "truncated mfcc": "mfcc/1-b.npy: not a whole .npy array",
-    "empty file": "mfcc/1-b.npy: not a whole .npy array",
-    "broken header": "mfcc/1-b.npy: not a whole .npy array",
-    "larger than memory": "mfcc/1-b.npy: not a whole .npy array",
+    "truncated mfcc": "mfcc/1-b.npy: cut short or broken",
+    "empty file": "mfcc/1-b.npy: not an .npy file",
+    "broken header": "mfcc/1-b.npy: cut short or broken",
+    "larger than memory": "mfcc/1-b.npy: cut short or broken",
     "archive": "mfcc/1-b.npy: expected one array",
-    "truncated transcript": "transcript/1-b.npy: not a whole .npy array",
+    "truncated transcript": "transcript/1-b.npy: cut short or broken",
     "bytes": "transcript/1-b.npy: expected strings (frames,), found |S",
     "unreadable mfcc": "mfcc/1-b.npy: Input/output error",
-    "pickled mfcc": "mfcc/1-b.npy: not a whole .npy array without pickled objects",
-    "pickled transcript": "transcript/1-b.npy: not a whole .npy array without pickled objects",
+    "pickled mfcc": "mfcc/1-b.npy: pickled Python objects",
+    "pickled transcript": "transcript/1-b.npy: pickled Python objects",
 }
 
 

@@ -62,7 +62,7 @@ class Tree:
         if part is None:
             raise ValueError(f"data.{split}: expected a folder or a list of speakers, found none")
         below, speakers = (part, None) if isinstance(part, str) else (".", tuple(part))
-        folders = []
+        folders: dict[str, Path] = {}
         for key, given in (("root", root), ("alignments", alignments or root)):
             tree = Path(given).expanduser()
             if not tree.is_dir():
@@ -70,8 +70,8 @@ class Tree:
             if not (tree / below).is_dir():
                 there = ", ".join(sorted(entry.name for entry in tree.iterdir())[:8]) or "nothing"
                 raise ValueError(f"data.{split}={part}: no such folder in data.{key}={given}, which holds {there}")
-            folders.append(tree / below)
-        return Tree(*folders, tuple(suffixes), speaker, speakers)
+            folders[key] = tree / below
+        return Tree(folders["root"], folders["alignments"], tuple(suffixes), speaker, speakers)
 
     def contents(self, cache: Path, track: Track) -> list[list[object]]:
         """Name, size and digest of each file of the split; asking again reads none of them."""
