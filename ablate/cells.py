@@ -133,10 +133,13 @@ def _name(override: str) -> str:
     return override.partition("=")[0].lstrip("+")
 
 
+_PLACES = ("data.root", "data.alignments")  # outside of the key, but what lies there is in it
+
+
 def _check_is_factor(name: str) -> None:
     if reason := _NO_FACTORS.get(name.split(".")[0].split("@")[0]):
         raise UserError(f"{name}: can't be swept; {reason}")
-    if is_outside(name) and name != "data.root":
+    if is_outside(name) and name not in _PLACES:
         raise UserError(f"{name}: can't be swept, since it can't change a result; give one value")
 
 

@@ -103,7 +103,7 @@ def _name(folder: Path) -> str:
 
 
 def _files(folder: Path) -> list[File]:
-    if not (listed := files(folder, (".npy",), recursive=False)):
+    if not (listed := [file for file in files(folder, (".npy",), recursive=False) if file.name.endswith(".npy")]):
         raise ValueError(f"{folder}: expected .npy files, found none")
     return listed
 
