@@ -311,7 +311,7 @@ def test_a_root_that_is_no_folder_is_told(tmp_path: Path) -> None:
 
 def test_a_tilde_is_the_home_folder(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(root.parent))
-    assert corpus(Path("~/root")).fingerprint(tmp_path, silent) == corpus(root).fingerprint(tmp_path, silent)
+    assert corpus(Path("'~/root'")).fingerprint(tmp_path, silent) == corpus(root).fingerprint(tmp_path, silent)
 
 
 def test_the_fingerprint_is_of_the_content_wherever_it_lies(root: Path, tmp_path: Path) -> None:
