@@ -215,6 +215,11 @@ def instantiate(config: Config, group: str, *runtime: Any) -> Any:
         raise UserError(str(error)) from error
 
 
+def is_table(group: str, node: Mapping[Any, Any], name: str) -> bool:
+    """Whether a key of a group's node is a table, which takes entries of any name."""
+    return typing.get_origin(_parameters(_target(group, node["_target_"])).get(name)) is dict
+
+
 def nearest(word: str, words: Iterable[str]) -> str:
     """A hint at the known word that is nearest to an unknown one, or the known ones where none is near.
 
@@ -300,4 +305,5 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
 
 def _problem(key: str, error: Mapping[str, Any]) -> str:
     path = "".join(f"[{position}]" for position in error["loc"])
-    return f"{key}{path}: {error['msg'].replace('Input should be', 'expected')}, found {error['input']!r}"
+    said = error["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    return f"{key}{path}: {said}, found {error['input']!r}"

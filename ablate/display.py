@@ -43,11 +43,14 @@ class Screen:
         self._console = self._sweep.console if self._sweep else _console()
         self.quiet = quiet
         self._log: TextIO | None = None
+        self._before_log: list[str] = []
 
     @contextmanager
     def logging_to(self, log: TextIO) -> Iterator[None]:
-        """What is said in the context is in this log too."""
+        """What is said in the context, and has been before it, is in this log too."""
         self._log = log
+        log.writelines(self._before_log)
+        self._before_log.clear()
         try:
             yield
         finally:
@@ -100,8 +103,11 @@ class Screen:
 
     def write(self, text: str) -> None:
         """A line in the log alone."""
+        entry = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n"
         if self._log:
-            self._log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+            self._log.write(entry)
+        else:
+            self._before_log.append(entry)
 
 
 def _console() -> Console:

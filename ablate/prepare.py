@@ -20,8 +20,9 @@ from ablate.display import Screen, few
 from ablate.error import UserError
 from ablate.recipe import arch
 from ablate.recipe.augmentation import Augmentation
-from ablate.recipe.data.cache import Recordings
+from ablate.recipe.data.cache import DamagedError, Recordings
 from ablate.recipe.data.corpus import Corpus, Split
+from ablate.recipe.data.fault import all_told
 from ablate.recipe.data.phoneme import PHONEMES
 from ablate.recipe.data.table import FrameTable
 from ablate.recipe.optimizer import takes_two_gradients
@@ -29,6 +30,7 @@ from ablate.recipe.regularization import Regularization
 from ablate.recipe.scheduler import Schedule
 
 _MANY_UTTERANCES = 5_000  # whose loading takes seconds
+_MOST_READINGS = 3  # each split's file in the cache may be damaged
 _FRAME_COST = 150_000  # in multiplications: about what the smallest model's frame takes on two cores
 
 Answer = TypeVar("Answer")
@@ -109,11 +111,13 @@ class Tables:
         self._made: dict[str, tuple[FrameTable, FrameTable]] = {}
         self._limit = psutil.virtual_memory().total // 4
 
-    def get(self, config: Config, make: Callable[[], tuple[FrameTable, FrameTable]]) -> tuple[FrameTable, FrameTable]:
+    def get(
+        self, config: Config, fingerprint: str, make: Callable[[], tuple[FrameTable, FrameTable]]
+    ) -> tuple[FrameTable, FrameTable]:
         """The training and validation tables of a config, made unless a run with the same data has been before."""
         data = {key: value for key, value in config["data"].items() if key != "context"}  # one table serves them all
         seed = config["seed"] if data["fraction"] < 1 else None
-        name = json.dumps([data, config["normalization"], config["output_dir"], seed], sort_keys=True)
+        name = json.dumps([data, fingerprint, config["normalization"], config["output_dir"], seed], sort_keys=True)
         found = self._made.pop(name, None)
         if not found:
             self._make_room()
@@ -156,8 +160,9 @@ def cost(config: Config) -> float:
     return float((arch.multiply_adds(model) + _FRAME_COST) * config["epochs"] * corpus.fraction)
 
 
-def prepare(config: Config, corpus: Corpus, screen: Screen, tables: Tables | None = None) -> Training:
-    """All parts of a training. What is wrong with the config is refused before any data are loaded.
+def prepare(config: Config, corpus: Corpus, fingerprint: str, screen: Screen, tables: Tables | None = None) -> Training:
+    """All parts of a training on the data of this fingerprint. What is wrong with the config is refused before they
+    are loaded.
 
     Raises `UserError`.
     """
@@ -167,7 +172,7 @@ def prepare(config: Config, corpus: Corpus, screen: Screen, tables: Tables | Non
     instantiate(config, "initialization", model, generator, config["arch"]["activation"])
     optimizer = instantiate(config, "optimizer", model.to(device))
 
-    train, val = (tables or Tables()).get(config, lambda: _tables(config, corpus, screen))
+    train, val = (tables or Tables()).get(config, fingerprint, lambda: _tables(config, corpus, fingerprint, screen))
     if config["batch_size"] > len(train.labels):
         raise UserError(f"batch_size={config['batch_size']}: the training split has only {len(train.labels)} frames")
     steps = len(train.labels) // config["batch_size"] * config["epochs"]
@@ -220,15 +225,12 @@ def load(config: Config, corpus: Corpus, screen: Screen) -> tuple[Recordings, Re
     Raises `UserError` that names what is wrong with either.
     """
     cache = Path(config["output_dir"], "cache")
-    problems, loaded = [], []
     splits: tuple[Split, ...] = ("train", "val")
-    for split in splits:  # both, so that all that is wrong is told at once
-        try:
-            loaded.append(corpus.load(split, seed=config["seed"], cache=cache, track=screen.track))
-        except ValueError as error:
-            problems.append(str(error))
-    if problems:
-        raise UserError("\n".join(dict.fromkeys(problems)))
+
+    def read(split: Split) -> Recordings:
+        return corpus.load(split, seed=config["seed"], cache=cache, track=screen.track)
+
+    loaded = _asked(lambda: all_told(read, splits))
     for split, recordings in zip(splits, loaded, strict=True):
         if faults := recordings.faults:
             screen.say(f"bad utterances of data.{split} left out: {len(faults)} ({few(list(faults))})")
@@ -236,17 +238,33 @@ def load(config: Config, corpus: Corpus, screen: Screen) -> tuple[Recordings, Re
     return train, val
 
 
-def _tables(config: Config, corpus: Corpus, screen: Screen) -> tuple[FrameTable, FrameTable]:
+def _tables(config: Config, corpus: Corpus, fingerprint: str, screen: Screen) -> tuple[FrameTable, FrameTable]:
+    for _ in range(_MOST_READINGS):
+        try:
+            made = _made(config, corpus, screen)
+            break
+        except DamagedError as damage:
+            screen.announce(f"{damage}; the data are read anew")
+    else:
+        raise UserError(f"output_dir={config['output_dir']}: its cache is damaged as soon as it is made; is its disk?")
+    if _asked(lambda: corpus.fingerprint(Path(config["output_dir"], "cache"), screen.track)) != fingerprint:
+        raise UserError("data: files changed while they were loaded; give the same command again")
+    return made
+
+
+def _made(config: Config, corpus: Corpus, screen: Screen) -> tuple[FrameTable, FrameTable]:
     train, val = load(config, corpus, screen)
     if shared := sorted(train.speakers & val.speakers):
         screen.announce(f"warning: {few(shared)} speak in both splits: new speakers will be understood worse")
+        if same := sorted(set(train.names) & set(val.names)):
+            screen.announce(f"warning: in both splits are the utterances {few(same)}: what is learned by heart counts")
 
     def table(recordings: Recordings) -> FrameTable:
         track = screen.track if len(recordings.names) > _MANY_UTTERANCES else _untracked
         return FrameTable.of(recordings, normalize, corpus.boundary, corpus.dtype, track)
 
     normalize = instantiate(config, "normalization", train)
-    return _asked(lambda: (table(train), table(val)))
+    return table(train), table(val)
 
 
 def _untracked(items: Iterable[Any], total: int, title: str) -> Iterable[Any]:

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
 from ablate.command_line import ALIASES
-from ablate.compose import GROUPS, compose, nearest, options, user_conf_dir
+from ablate.compose import GROUPS, compose, is_table, nearest, options, user_conf_dir
 from ablate.error import BusyError, IncompleteError, UserError
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -64,9 +64,13 @@ def _unknown_key(key: str, overrides: Sequence[str]) -> str:
         return f"{key}: only some options of {parent} have it: {', '.join(having)}; choose one with {parent}=..."
     groups = [override for override in overrides if override.split("=")[0] in GROUPS and "," not in override]
     try:
-        keys = _keys(compose(groups))
+        config = compose(groups)
     except HydraException:
         return f"{key}: unknown key"
+    group, _, below = parent.partition(".")
+    if group in GROUPS and is_table(group, config[group], below):
+        return f"{key}: not in the table {parent}; +{key}=... adds it"
+    keys = _keys(config)
     beside = [known for known in keys if known.rpartition(".")[0] == parent]
     elsewhere = [known for known in keys if known.rpartition(".")[2] == name]
     if not parent:

@@ -164,7 +164,7 @@ def run(composed: DictConfig, screen: Screen) -> str | None:
     folder.check_free()  # before data are loaded for nothing
     from ablate.prepare import cost, prepare
 
-    training = prepare(config, corpus, screen, _tables())
+    training = prepare(config, corpus, fingerprint, screen, _tables())
     with folder.lease() as lease:
         if (result := folder.result()) and not config["rerun"]:  # another process has ended it meanwhile
             _show(result, folder, screen)

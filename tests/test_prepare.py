@@ -1,12 +1,17 @@
 """Combinations that make no sense are refused with the reason, never adjusted; data are loaded once."""
 
+from collections.abc import Iterable
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from ablate.compose import instantiate
+from ablate.display import Screen
 from ablate.error import UserError
-from ablate.prepare import Tables
+from ablate.prepare import Tables, prepare
 from ablate.recipe.data.table import FrameTable
 from tests.training import config_of, prepared
 
@@ -45,20 +50,22 @@ def test_it_is_refused_before_data_are_loaded(overrides: list[str], said: str, t
     assert not (tmp_path / "cache").exists()
 
 
-def loads(overrides: list[list[str]], folder: Path, *, limit: int = 1 << 40, frames: int = 10) -> list[bool]:
+def loads(
+    overrides: list[list[str]], folder: Path, *, limit: int = 1 << 40, fingerprints: Iterable[str] = repeat("")
+) -> list[bool]:
     """Whether each run's data are loaded, in this order in one process."""
     tables = Tables()
     tables._limit = limit
     found = []
-    for each in overrides:
+    for each, fingerprint in zip(overrides, fingerprints, strict=False):
         made: list[Any] = []
 
         def make(made: list[Any] = made) -> tuple[FrameTable, FrameTable]:
-            made.append(FrameTable.blank(["a"], [frames], 3))
+            made.append(FrameTable.blank(["a"], [10], 3))
             return made[0], made[0]
 
         config = config_of(["data=espeak_tiny", *each], folder)
-        assert tables.get(config, make) is tables.get(config, make)
+        assert tables.get(config, fingerprint, make) is tables.get(config, fingerprint, make)
         found.append(bool(made))
     return found
 
@@ -68,9 +75,31 @@ def test_data_are_loaded_once_for_all_runs_that_share_them(tmp_path: Path) -> No
     assert loads([[], ["normalization=zscore"], ["data.boundary=bleed"], []], tmp_path) == [True, True, True, False]
     part = ["data.fraction=0.5"]
     assert loads([part, [*part, "seed=1"], part], tmp_path) == [True, True, False]
+    assert loads([[], [], []], tmp_path, fingerprints=["a", "b", "a"]) == [True, True, False]
 
 
 def test_what_no_longer_fits_is_loaded_again_the_oldest_first(tmp_path: Path) -> None:
     a, b, c = ([f"normalization={option}"] for option in ("none", "cmn", "zscore"))
     two_fit = 2 * 2 * (110 * 3 * 4 + 10 + 10 * 4)
     assert loads([a, b, a, c, a, b], tmp_path, limit=two_fit) == [True, True, False, True, False, True]
+
+
+SMALL = ["data=espeak_tiny", "data.utterances={train: 8, val: 3, test: 1}", "data.speakers={train: 4, val: 3, test: 1}"]
+
+
+def test_a_damaged_cache_is_made_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, _ = prepared(SMALL, tmp_path)
+    for file in (tmp_path / "cache").glob("*.frames"):
+        content = bytearray(file.read_bytes())
+        content[1000] ^= 1
+        file.write_bytes(content)
+    after, _ = prepared(SMALL, tmp_path)
+    assert torch.equal(before.train.table.features, after.train.table.features)
+    assert torch.equal(before.val.table.features, after.val.table.features)
+    assert capsys.readouterr().out.count("is not what was written there; the data are read anew") == 2
+
+
+def test_data_that_change_before_they_are_loaded_are_refused(tmp_path: Path) -> None:
+    config = config_of(SMALL, tmp_path)
+    with pytest.raises(UserError, match="data: files changed while they were loaded"):
+        prepare(config, instantiate(config, "data"), "the fingerprint of other data", Screen())

@@ -164,6 +164,7 @@ def test_an_offline_run_can_be_read_back_from_wandbs_file(ablate: Command, tiny:
         (["optimizer=null"], "give a group the name of one of its options"),
         (["arch=[pyramid,diamond]"], "arch: expected one option"),
         (["data.root=/x"], "data.root: only some options of data have it: aligned, hw1p2"),
+        (["data=aligned", "data.labels.AX=AH"], "data.labels.AX: not in the table data.labels; +data.labels.AX=... adds"),
         (["--cfg"], "--cfg: expected one of job, hydra, all behind it, found nothing"),
     ],
 )
@@ -324,6 +325,8 @@ def test_real_speech_in_the_courses_layout(ablate: Command, tmp_path: Path) -> N
     done = ablate(*overrides)
     assert done.returncode == 0, done.stderr
     assert "warning: 7, 8 speak in both splits" in done.stdout
+    log = (only_run(tmp_path) / "run.log").read_text()
+    assert "warning: in both splits are the utterances 7-1, 8-1" in log
     assert "finished already" in ablate(*overrides[:1], f"data.root={tmp_path}/root", *overrides[2:]).stdout
     (tmp_path / "root" / "dev-clean" / "transcript" / "7-1.npy").write_bytes(b"broken")
     done = ablate(*overrides)

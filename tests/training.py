@@ -24,8 +24,9 @@ def prepared(overrides: Sequence[str], output_dir: Path) -> tuple[Training, RunF
     """A training, ready to start, and its folder."""
     config = config_of(overrides, output_dir)
     corpus = instantiate(config, "data")
-    folder = RunFolder(output_dir, key(config, corpus.fingerprint(output_dir / "cache", Screen().track)))
-    training = prepare(config, corpus, Screen())
+    fingerprint = corpus.fingerprint(output_dir / "cache", Screen().track)
+    folder = RunFolder(output_dir, key(config, fingerprint))
+    training = prepare(config, corpus, fingerprint, Screen())
     folder.open("").close()
     return training, folder
 

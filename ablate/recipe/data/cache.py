@@ -8,8 +8,9 @@ import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 from filelock import FileLock
@@ -20,8 +21,16 @@ from ablate.recipe.data.subset import subset
 if TYPE_CHECKING:
     from torch import Tensor
 
-_FORMAT = 1  # of the file, and of what is checked before an utterance gets into it
-_LENGTH_BYTES = 8  # of the number at the file's end: how long the index before it is
+_FORMAT = 2  # of the file, and of what is checked before an utterance gets into it
+_LENGTH_BYTES = 8  # of the first number at the file's end: how long the index before it is
+_CHECKSUM_BYTES = 4  # of the last one, the index's
+
+
+class DamagedError(Exception):
+    """The file is not what it was when it was opened: changed by the disk, or made anew for other data.
+
+    It has been removed, so that asking for the split again makes it anew.
+    """
 
 
 @dataclass(frozen=True)
@@ -98,11 +107,11 @@ class Recordings:
     def utterances(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Each sound utterance's features (frames, mfcc) float32 and labels (frames,) uint8, the caller's own.
 
-        Raises `ValueError` if the file is not what was written, and removes it.
+        Raises `DamagedError` if the file is not what was written.
         """
         import torch
 
-        with self.path.open("rb") as file:
+        with self._reading() as file:
             for entry in self._sound:
                 features = np.empty((entry.frames, self.num_mfcc), np.float32)
                 labels = np.empty(entry.frames, np.uint8)
@@ -111,18 +120,25 @@ class Recordings:
                 file.readinto(labels.data)
                 if _checksum(features, labels) != entry.checksum:
                     self.path.unlink(missing_ok=True)
-                    raise ValueError(
-                        f"{self.path}: {entry.name} is not what was written there, and the file has been removed; "
-                        "the same command makes it anew"
-                    )
+                    raise DamagedError(f"{self.path}: {entry.name} is not what was written there")
                 yield torch.from_numpy(features), torch.from_numpy(labels)
 
+    def _reading(self) -> BufferedReader:
+        try:
+            return self.path.open("rb")
+        except FileNotFoundError as error:
+            raise DamagedError(f"{self.path}: removed while it was in use") from error
 
-def cached(path: Path, identity: str, num_mfcc: int, make: Callable[[], Iterable[Utterance | Fault]]) -> Recordings:
-    """The split at `path`, made if what stands there is not whole, of another `identity` or of another version.
 
-    `identity` names all that the utterances follow from. They are written as they are made, never held together.
+def cached(
+    path: Path, identify: Callable[[], str], num_mfcc: int, make: Callable[[], Iterable[Utterance | Fault]]
+) -> Recordings:
+    """The split at `path`, made if what stands there is not whole, of another identity or of another version.
+
+    `identify` names all that the utterances follow from. They are written as they are made, never held together.
+    Raises `ValueError` if their identity changes meanwhile.
     """
+    identity = identify()
     if found := _open(path, identity, num_mfcc):
         return found
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -131,28 +147,31 @@ def cached(path: Path, identity: str, num_mfcc: int, make: Callable[[], Iterable
             return found
         for left in path.parent.glob(f".{path.name}.*.tmp"):  # by a killed process
             left.unlink()
-        _write(path, identity, num_mfcc, make())
+        with write_atomically(path) as file:
+            _write(file, identity, num_mfcc, make())
+            if identify() != identity:
+                raise ValueError("data: files changed while they were read; give the same command again")
     found = _open(path, identity, num_mfcc)
     assert found
     return found
 
 
-def _write(path: Path, identity: str, num_mfcc: int, utterances: Iterable[Utterance | Fault]) -> None:
+def _write(file: BinaryIO, identity: str, num_mfcc: int, utterances: Iterable[Utterance | Fault]) -> None:
     entries = []
-    with write_atomically(path) as file:
-        for each in utterances:
-            if isinstance(each, Fault):
-                entries.append(_Entry(each.name, each.speaker, list(each.lines)))
-                continue
-            features, labels = np.ascontiguousarray(each.features, np.float32), np.ascontiguousarray(each.labels)
-            assert features.shape == (len(labels), num_mfcc) and labels.dtype == np.uint8
-            place = (len(labels), file.tell(), _checksum(features, labels))
-            entries.append(_Entry(each.name, each.speaker, [], *place))
-            file.write(features.data)
-            file.write(labels.data)
-        index = json.dumps([_FORMAT, identity, num_mfcc, file.tell(), entries]).encode()
-        file.write(index)
-        file.write(len(index).to_bytes(_LENGTH_BYTES, "little"))
+    for each in utterances:
+        if isinstance(each, Fault):
+            entries.append(_Entry(each.name, each.speaker, list(each.lines)))
+            continue
+        features, labels = np.ascontiguousarray(each.features, np.float32), np.ascontiguousarray(each.labels)
+        assert features.shape == (len(labels), num_mfcc) and labels.dtype == np.uint8
+        place = (len(labels), file.tell(), _checksum(features, labels))
+        entries.append(_Entry(each.name, each.speaker, [], *place))
+        file.write(features.data)
+        file.write(labels.data)
+    index = json.dumps([_FORMAT, identity, num_mfcc, file.tell(), entries]).encode()
+    file.write(index)
+    file.write(len(index).to_bytes(_LENGTH_BYTES, "little"))
+    file.write(zlib.crc32(index).to_bytes(_CHECKSUM_BYTES, "little"))
 
 
 def _checksum(features: np.ndarray, labels: np.ndarray) -> int:
@@ -163,10 +182,14 @@ def _open(path: Path, identity: str, num_mfcc: int) -> Recordings | None:
     """The split in the file, if it is whole and what is wanted; what else is there can be made again."""
     try:
         with path.open("rb") as file:
-            size = file.seek(-_LENGTH_BYTES, os.SEEK_END)
-            index_bytes = int.from_bytes(file.read(_LENGTH_BYTES), "little")
-            start = file.seek(size - index_bytes)
-            version, *described, frames_end, entries = json.loads(file.read(index_bytes))
+            end = file.seek(-_LENGTH_BYTES - _CHECKSUM_BYTES, os.SEEK_END)
+            size = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+            checksum = int.from_bytes(file.read(_CHECKSUM_BYTES), "little")
+            start = file.seek(end - size)
+            index = file.read(size)
+        if zlib.crc32(index) != checksum:
+            return None
+        version, *described, frames_end, entries = json.loads(index)
         if version != _FORMAT or described != [identity, num_mfcc] or frames_end != start:
             return None
         return Recordings(path, num_mfcc, tuple(_Entry(*entry) for entry in entries))

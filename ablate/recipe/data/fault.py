@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from ablate.file import write_atomically
 from ablate.recipe.data.cache import Recordings
 
 OnBadUtterance = Literal["error", "drop"]
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 _SHOWN = 20
 
 
 @contextmanager
-def noted(file: str, faults: list[str]) -> Iterator[None]:
-    """A context in which what goes wrong with `file` is added to `faults` in a line, and ends the context."""
+def noted(file: str, faults: list[str], readable: Container[str]) -> Iterator[None]:
+    """A context in which what is wrong with `file` is added to `faults` in a line, and ends the context.
+
+    Raises `ValueError` if one of the `readable` files can't be read, which is no fault of the data.
+    """
     try:
         yield
-    except FileNotFoundError:
-        faults.append(f"{file}: missing")
-    except (ValueError, OSError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
-        faults.append(f"{file}: {' '.join(reason.split())}")
+    except OSError as error:
+        if file in readable:
+            raise ValueError(f"{file}: {error.strerror}, though it could be read a moment ago; try again") from error
+        faults.append(f"{file}: {'missing' if isinstance(error, FileNotFoundError) else error.strerror}")
+    except ValueError as error:
+        faults.append(f"{file}: {' '.join(str(error).split())}")
+
+
+def all_told(ask: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
+    """What `ask` says of each item. Raises `ValueError` with all that it finds wrong with any of them."""
+    answers, problems = [], []
+    for item in items:
+        try:
+            answers.append(ask(item))
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(dict.fromkeys(problems)))
+    return answers
 
 
 def settle(recordings: Recordings, folder: Path, on_bad_utterance: OnBadUtterance, report: Path) -> None:

@@ -6,22 +6,25 @@ import contextlib
 import functools
 import hashlib
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import Len
 from numpy.lib.format import MAGIC_PREFIX, read_array_header_1_0, read_array_header_2_0, read_magic
 
 from ablate.quantity import PositiveFraction
 from ablate.recipe.data.cache import Fault, Recordings, Utterance, cached
-from ablate.recipe.data.content import File, digests, files, name_of
+from ablate.recipe.data.content import Content, File, contents, elsewhere, files, listing, name_of, readable
 from ablate.recipe.data.corpus import Boundary, Context, Dtype, Split, Track
-from ablate.recipe.data.fault import OnBadUtterance, noted, settle
+from ablate.recipe.data.fault import OnBadUtterance, all_told, noted, settle
 from ablate.recipe.data.phoneme import UNKNOWN, indices, without_boundaries
 
 _ASKED_FILES = 25
+
+Name = Annotated[str, Len(1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +37,9 @@ class HW1P2:
     """
 
     root: str
-    train: str
-    val: str
-    test: str
+    train: Name
+    val: Name
+    test: Name
     context: Context
     fraction: PositiveFraction
     boundary: Boundary
@@ -46,7 +49,8 @@ class HW1P2:
     def fingerprint(self, cache: Path, track: Track) -> str:
         """A hash over (split, relative name, size, content) of all files of the training and validation splits."""
         splits: tuple[Split, ...] = ("train", "val")
-        return name_of([[split, *line] for split in splits for line in _lines(self._folder(split), cache, track)])
+        found = all_told(lambda split: _contents(self._folder(split), cache, track), splits)
+        return name_of([[split, *content] for split, own in zip(splits, found, strict=True) for content in own])
 
     def num_mfcc(self) -> int:
         """Coefficients a frame, as most of some files of the training split have them."""
@@ -56,12 +60,18 @@ class HW1P2:
     def load(self, split: Split, *, seed: int, cache: Path, track: Track) -> Recordings:
         """The split, read and checked in the first place, and from the cache as long as its files stay the same."""
         folder, num_mfcc = self._folder(split), self.num_mfcc()
-        identity = name_of([*_lines(folder, cache, track), num_mfcc])
         path = cache / f"hw1p2-{_name(folder)}.frames"
-        whole = cached(path, identity, num_mfcc, lambda: _read(folder, num_mfcc, track))
+
+        def ask() -> list[Content]:
+            return _contents(folder, cache, track)
+
+        whole = cached(
+            path, lambda: name_of([*ask(), num_mfcc]), num_mfcc, lambda: _read(folder, ask(), num_mfcc, track)
+        )
         settle(whole, folder, self.on_bad_utterance, path.with_suffix(".faults.txt"))
         return whole.part(self.fraction, seed) if split == "train" else whole
 
+    @listing()
     def _folder(self, split: Split) -> Path:
         root, name = Path(self.root).expanduser(), {"train": self.train, "val": self.val, "test": self.test}[split]
         needed = ("mfcc",) if split == "test" else ("mfcc", "transcript")
@@ -70,31 +80,26 @@ class HW1P2:
         if missing := [part for part in needed if not (root / name / part).is_dir()]:
             expected = " and ".join(f"{name}/{part}" for part in missing)
             found = ", ".join(sorted(entry.name for entry in root.iterdir())[:8]) or "nothing"
-            raise ValueError(f"data.root={self.root}: expected {expected}, found {found}{_hint(root, split, name)}")
+            raise ValueError(f"data.root={self.root}: expected {expected}, found {found}; {_hint(root, split, name)}")
         return root / name
 
 
-def _lines(folder: Path, cache: Path, track: Track) -> list[list[object]]:
-    """Name, size and digest of each file of a split; asking again reads no data file."""
+def _contents(folder: Path, cache: Path, track: Track) -> list[Content]:
+    """Of each file of a split; asking again reads no data file."""
     parts = [part for part in ("mfcc", "transcript") if (folder / part).is_dir()]
     listed = [file._replace(name=f"{part}/{file.name}") for part in parts for file in _files(folder / part)]
-    content = digests(folder, listed, cache / f"hw1p2-{_name(folder)}.json", track)
-    return sorted([file.name, file.size, content[file.name]] for file in listed)
+    if not listed:
+        raise ValueError(f"{folder}: an empty split: expected .npy files in mfcc and transcript, found none")
+    return contents(folder, listed, cache / f"hw1p2-{_name(folder)}.json", track)
 
 
 def _hint(root: Path, split: Split, name: str) -> str:
     """Where the split is, if it is near, or what other splits are there."""
-    root = root.resolve()
-    for near, what in ((root.parent, "one level too low"), (root.parent.parent, "two levels too low")):
-        if (near / name / "mfcc").is_dir():
-            return f"; it is {what}, did you mean data.root={near}?"
-    for pattern, what in (("*", "one level too high"), ("*/*", "two levels too high")):
-        with contextlib.suppress(OSError):
-            for near in sorted(root.glob(pattern)):
-                if (near / name / "mfcc").is_dir():
-                    return f"; it is {what}, did you mean data.root={near}?"
+    if found := elsewhere(root, lambda near: (near / name / "mfcc").is_dir()):
+        return f"it is {found[0]}, did you mean data.root={found[1]}?"
     splits = sorted(folder.parent.name for folder in root.glob("*/mfcc") if folder.is_dir())
-    return f"; data.{split}= chooses another split, one of {', '.join(splits)}" if splits else ""
+    there = f", one of {', '.join(splits)}" if splits else ""
+    return f"data.{split}= chooses another split{there}"
 
 
 def _name(folder: Path) -> str:
@@ -103,36 +108,39 @@ def _name(folder: Path) -> str:
 
 
 def _files(folder: Path) -> list[File]:
-    if not (listed := [file for file in files(folder, (".npy",), recursive=False) if file.name.endswith(".npy")]):
-        raise ValueError(f"{folder}: expected .npy files, found none")
-    return listed
+    return [file for file in files(folder, (".npy",), recursive=False) if file.name.endswith(".npy")]
 
 
-def _read(folder: Path, num_mfcc: int, track: Track) -> Iterator[Utterance | Fault]:
-    """Every utterance of the split, or what is wrong with its files."""
-    is_labelled = (folder / "transcript").is_dir()
-    parts = ("mfcc", "transcript") if is_labelled else ("mfcc",)
-    names = sorted({Path(file.name).stem for part in parts for file in _files(folder / part)})
+def _read(folder: Path, found: Sequence[Content], num_mfcc: int, track: Track) -> Iterator[Utterance | Fault]:
+    """Every utterance of the split, or all that is wrong with its files."""
+    names = sorted({Path(content.name).stem for content in found})
+    known, is_labelled = readable(found), (folder / "transcript").is_dir()
     for name in track(names, len(names), f"reading {folder.name}"):
         speaker, _, _ = name.partition("-")
+        mfcc, transcript = f"mfcc/{name}.npy", f"transcript/{name}.npy"
         faults: list[str] = []
-        features, labels = np.empty((0, num_mfcc), np.float32), np.empty(0, np.uint8)
-        with noted(f"mfcc/{name}.npy", faults):
-            features = _finite(_features(folder / "mfcc" / f"{name}.npy"), num_mfcc)
-            labels = np.full(len(features), UNKNOWN)
+        features, spelled, labels = None, None, None
+        with noted(mfcc, faults, known):
+            features = _features(folder / mfcc)
+            features = _finite(features, num_mfcc)
         if is_labelled:
-            with noted(f"transcript/{name}.npy", faults):
-                labels = indices(_transcript(folder / "transcript" / f"{name}.npy"))
-        if not faults and len(features) != len(labels):
-            faults = [f"transcript/{name}.npy: {len(labels)} labels, where mfcc/{name}.npy has {len(features)} frames"]
-        yield Fault(name, speaker, tuple(faults)) if faults else Utterance(name, speaker, features, labels)
+            with noted(transcript, faults, known):
+                spelled = _transcript(folder / transcript)
+                labels = indices(spelled)
+        elif features is not None:
+            labels = np.full(len(features), UNKNOWN)
+        if features is not None and spelled is not None and len(features) != len(spelled):
+            faults.append(f"{transcript}: {len(spelled)} labels, where {mfcc} has {len(features)} frames")
+        if faults or features is None or labels is None:
+            yield Fault(name, speaker, tuple(faults))
+        else:
+            yield Utterance(name, speaker, features, labels)
 
 
 @functools.cache
 def _most_common_width(folder: Path, time_ns: int) -> int:
     """Of some of the folder's arrays; remembered, since each run of a study asks."""
-    listed = _files(folder)
-    found = []
+    listed, found = _files(folder), []
     for file in listed[:: max(1, len(listed) // _ASKED_FILES)]:
         with contextlib.suppress(ValueError, OSError):
             found.append(int(_features(folder / file.name, map_only=True).shape[1]))
@@ -144,7 +152,7 @@ def _most_common_width(folder: Path, time_ns: int) -> int:
 def _features(file: Path, *, map_only: bool = False) -> np.ndarray:
     """The file's MFCC (frames, mfcc)."""
     features = _array(file, mmap_mode="r" if map_only else None)
-    if features.ndim != 2 or features.dtype.kind != "f":
+    if features.ndim != 2 or features.dtype.kind != "f" or not features.shape[1]:
         raise ValueError(f"expected floats (frames, mfcc), found {features.dtype} {features.shape}")
     if not len(features):
         raise ValueError("an utterance without frames")
@@ -152,13 +160,16 @@ def _features(file: Path, *, map_only: bool = False) -> np.ndarray:
 
 
 def _finite(features: np.ndarray, num_mfcc: int) -> np.ndarray:
+    """The features in float32, if there are `num_mfcc` a frame and they are finite."""
+    problems = []
     if features.shape[1] != num_mfcc:
-        raise ValueError(f"{features.shape[1]} coefficients, where the training split has {num_mfcc}")
+        problems.append(f"{features.shape[1]} coefficients, where most of the training split has {num_mfcc}")
     with np.errstate(over="ignore"):  # what is too large for float32 is an infinity
         features = features.astype(np.float32, copy=False)
     if not np.isfinite(features).all():
-        frame = int(np.flatnonzero(~np.isfinite(features).all(1))[0])
-        raise ValueError(f"NaN or infinity in frame {frame}")
+        problems.append(f"NaN or infinity in frame {np.flatnonzero(~np.isfinite(features).all(1))[0]}")
+    if problems:
+        raise ValueError("; ".join(problems))
     return features
 
 

@@ -1,6 +1,7 @@
 """The phonemes that a frame can be, in the course's order, and the spellings under which they come."""
 
 import difflib
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -20,7 +21,7 @@ _BOUNDARIES = {"[SOS]", "<sos>", "[EOS]", "<eos>"}
 def indices(labels: np.ndarray) -> np.ndarray:
     """Classes (uint8) of spelled labels (unicode), both (frames,).
 
-    Raises `ValueError` that names the first label which is no phoneme, and the phoneme nearest to it.
+    Raises `ValueError` that names each label which is no phoneme, and the phoneme nearest to it.
 
     >>> indices(np.array(["SIL", "[SIL]", "AA", "ZH"]))
     array([ 0,  0,  1, 39], dtype=uint8)
@@ -28,10 +29,24 @@ def indices(labels: np.ndarray) -> np.ndarray:
     position = np.minimum(np.searchsorted(_SPELLINGS, labels), len(_SPELLINGS) - 1)
     unknown = np.flatnonzero(_SPELLINGS[position] != labels)
     if len(unknown):
-        label = str(labels[unknown[0]])
-        nearest = difflib.get_close_matches(label.upper(), _INDEX, n=1, cutoff=0)[0]
-        raise ValueError(f"unknown label {label!r} at frame {unknown[0]}; the nearest known one is {nearest}")
+        _, first = np.unique(labels[unknown], return_index=True)
+        at = unknown[np.sort(first)]
+        raise ValueError(unknown_labels({str(labels[frame]): f"frame {frame}" for frame in at}, _INDEX))
     return _CLASSES[position]
+
+
+def unknown_labels(places: Mapping[str, str], known: Iterable[str]) -> str:
+    """What is said of labels that are none, and of the first place of each.
+
+    >>> unknown_labels({"AX": "frame 5"}, ["AY", "B"])
+    "unknown label 'AX' at frame 5 (the nearest known one: AY)"
+    """
+    spelled = {name.upper(): name for name in known}
+    told = []
+    for label, place in places.items():
+        nearest = spelled[difflib.get_close_matches(label.upper(), spelled, n=1, cutoff=0)[0]]
+        told.append(f"{label!r} at {place} (the nearest known one: {nearest})")
+    return f"unknown label{'s' if len(told) > 1 else ''} {', '.join(told)}"
 
 
 def without_boundaries(transcript: np.ndarray) -> np.ndarray:

@@ -109,8 +109,10 @@ def test_timits_layout_and_a_list_of_speakers(
     assert found.speakers == set(speakers)
     assert_equal(frames(found), embedded("val"), tolerance=1.0)
     assert corpus(root, "data.val=[103,x]", "data.train=2020").val == ["103", "x"]
-    with pytest.raises(ValueError, match=r"no audio of the speaker 'val00' in it; the nearest there is val00"):
-        load("val", "data.val=[val00]", root=root)
+    with pytest.raises(
+        ValueError, match=r"no files .wav, .flac of the speakers 'val00' \(nearest there: val00\d\), 'b' "
+    ):
+        load("val", "data.val=[val00,b]", root=root)
 
 
 def test_a_speaker_may_be_named_by_the_file(root: Path, load: Load, tmp_path: Path) -> None:
@@ -143,8 +145,15 @@ def test_settings_decide_the_frames(load: Load) -> None:
     m, n = PHONEMES.index("M"), PHONEMES.index("N")
     for name, (_, labels) in frames(mapped).items():
         assert labels == [m if label == n else label for label in frames(plain)[name][1]]
-    for wrong in ("data.n_mfcc=41", "data.hop_seconds=0.00001", "+data.labels.x=QQ", "data.train=[]"):
-        with pytest.raises(UserError, match=wrong.lstrip("+").split("=")[0]):
+    for wrong, said in (
+        ("data.n_mfcc=41", "data.n_mfcc=41: expected at most data.num_mels=40"),
+        ("data.hop_seconds=0.00001", "data.hop_seconds=1e-05: shorter than a sample"),
+        ("+data.labels.x=QQ", r"data.labels\[x\]: expected one of SIL AA .*, found 'QQ'"),
+        ("data.train=[]", r"data.train: expected a folder or a list of speakers, found \[\]"),
+        ("data.test=[1.5]", r"data.test: expected a folder or a list of speakers, found \[1.5\]"),
+        ("data.audio=[wav]", r"data.audio\[0\]: expected suffixes like .wav, found 'wav'"),
+    ):
+        with pytest.raises(UserError, match=f"^{said}"):
             corpus(Path("nowhere"), wrong)
 
 
@@ -158,7 +167,9 @@ def break_it(root: Path, kind: str, utterance: Spoken) -> None:
     elif kind == "two of a kind":
         shutil.copy(audio, audio.with_suffix(".flac"))
     elif kind == "no sound file":
-        audio.write_bytes(b"RIFF")
+        audio.write_bytes(b"hello")
+    elif kind == "cut short":
+        audio.write_bytes(audio.read_bytes()[:-2])
     elif kind == "stereo":
         soundfile.write(audio, np.zeros((16_000, 2)), 16_000)
     elif kind == "empty":
@@ -189,6 +200,12 @@ def break_it(root: Path, kind: str, utterance: Spoken) -> None:
     elif kind == "overlap":
         grid.unlink()
         grid.with_suffix(".phn").write_text(f"0 8000 aa\n1600 {len(utterance.audio)} b\n")
+    elif kind == "small overlap":
+        grid.unlink()
+        grid.with_suffix(".phn").write_text(f"0 3200 aa\n2400 {len(utterance.audio)} b\n")
+    elif kind == "not in order":
+        grid.unlink()
+        grid.with_suffix(".phn").write_text(f"0 1600 aa\n1600 1680 b\n1550 {len(utterance.audio)} b\n")
     elif kind == "backwards":
         grid.unlink()
         grid.with_suffix(".phn").write_text(f"0 8000 aa\n8000 8000 b\n8000 {len(utterance.audio)} b\n")
@@ -202,19 +219,22 @@ FAULTS = {
     "no audio": ".TextGrid: no audio for it",
     "two of a kind": ".wav: a second file of its kind, beside train/",
     "no sound file": ".wav: not audio that libsndfile can read",
+    "cut short": ".wav: cut short: ",
     "stereo": ".wav: 2 channels, expected one",
     "empty": ".wav: no audio in it",
     "nan": ".wav: NaN or infinity among the samples",
     "truncated audio": ".TextGrid: a segment beyond the audio's end",
-    "shorter than a window": ".TextGrid: only 200 samples of audio; a window takes 257",
+    "shorter than a window": ".wav: only 200 samples of audio; a window takes 257",
     "truncated text grid": ".TextGrid: not a whole TextGrid",
     "no text grid": ".TextGrid: not a whole TextGrid",
     "binary": ".TextGrid: not a whole TextGrid",
     "other tier": ".TextGrid: expected one tier 'phones' (data.tier), found words, phonemes",
-    "unknown label": ".TextGrid: unknown label 'ɹ1' at 0.312 s; the nearest known one is",
+    "unknown label": ".TextGrid: unknown label 'ɹ1' at 0.312 s (the nearest known one: ",
     "late start": ".phn: no segment from 0.000 to 0.200 s",
     "gap": ".phn: no segment from 0.100 to 0.500 s",
     "overlap": ".phn: two segments from 0.100 to 0.500 s",
+    "small overlap": ".phn: two segments from 0.150 to 0.200 s",
+    "not in order": ".phn: a segment 'b' at 0.097 s, behind a later one",
     "backwards": ".phn: a segment 'b' from 0.500 to 0.500 s",
     "no phn": ".phn: line 1: expected first sample, last sample and label, found '0 8000'",
 }
@@ -240,9 +260,15 @@ def test_a_fault_is_named_by_file_or_its_utterance_dropped(
         (["data.train=nowhere"], "data.train=nowhere: no such folder in data.root=.*, which holds train, val"),
         (["data.alignments=nowhere"], "data.alignments=nowhere: no such folder"),
         (["data.audio=[.mp3]"], "train: expected files .mp3"),
+        (["data.root=root/train"], "data.train=train: .*; it is one level too low, did you mean data.root=.*/root?"),
+        (["data.root=."], "data.train=train: .*; it is one level too high, did you mean data.root=.*/root?"),
+        (["data.num_mels=300"], "data.num_mels=300: .* too many for windows of 400 samples"),
     ],
 )
-def test_what_is_not_there_is_told(overrides: list[str], said: str, root: Path, tmp_path: Path) -> None:
+def test_what_is_not_there_is_told(
+    overrides: list[str], said: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root.parent)
     with pytest.raises(ValueError, match=said):
         corpus(root, *overrides).load("train", seed=0, cache=tmp_path / "cache", track=silent)
     with pytest.raises(ValueError, match=r"data.test: expected a folder or a list"):

@@ -1,5 +1,6 @@
 """A cached split is what was put into it, or it is made anew."""
 
+import contextlib
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from ablate.recipe.data import cache
-from ablate.recipe.data.cache import Fault, Recordings, Utterance, cached
+from ablate.recipe.data.cache import DamagedError, Fault, Recordings, Utterance, cached
 
 LENGTHS = (5, 1, 3)
 
@@ -27,7 +28,7 @@ def values(recordings: Recordings) -> list[float]:
 
 
 def test_it_holds_what_was_put_into_it(tmp_path: Path) -> None:
-    recordings = cached(tmp_path / "a.frames", "identity", 2, made)
+    recordings = cached(tmp_path / "a.frames", lambda: "identity", 2, made)
     assert recordings.names == ["0-é\udcff", "1-é\udcff", "2-é\udcff"] and recordings.lengths == list(LENGTHS)
     assert recordings.faults == {"1-z": ["broken", "missing"]} and recordings.speakers == {"0", "1", "2"}
     for number, (features, labels) in enumerate(recordings.utterances()):
@@ -35,43 +36,59 @@ def test_it_holds_what_was_put_into_it(tmp_path: Path) -> None:
 
 
 def test_it_is_made_once(tmp_path: Path) -> None:
-    first = cached(tmp_path / "a.frames", "identity", 2, made)
-    assert values(cached(first.path, "identity", 2, lambda: made(9.0))) == values(first)
+    first = cached(tmp_path / "a.frames", lambda: "identity", 2, made)
+    assert values(cached(first.path, lambda: "identity", 2, lambda: made(9.0))) == values(first)
 
 
 def test_of_another_identity_or_size_it_is_made_anew(tmp_path: Path) -> None:
     path = tmp_path / "a.frames"
-    cached(path, "identity", 2, made)
-    assert values(cached(path, "other", 2, lambda: made(9.0))) == [9, 10, 11]
+    cached(path, lambda: "identity", 2, made)
+    assert values(cached(path, lambda: "other", 2, lambda: made(9.0))) == [9, 10, 11]
 
 
 def test_of_another_version_it_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.frames"
-    cached(path, "identity", 2, made)
+    cached(path, lambda: "identity", 2, made)
     monkeypatch.setattr(cache, "_FORMAT", cache._FORMAT + 1)
-    assert values(cached(path, "identity", 2, lambda: made(9.0))) == [9, 10, 11]
+    assert values(cached(path, lambda: "identity", 2, lambda: made(9.0))) == [9, 10, 11]
 
 
 def test_cut_short_anywhere_or_foreign_it_is_made_anew(tmp_path: Path) -> None:
     path = tmp_path / "a.frames"
-    cached(path, "identity", 2, made)
+    cached(path, lambda: "identity", 2, made)
     whole = path.read_bytes()
     broken = [whole[:size] for size in range(len(whole))]
     foreign = [whole[1:], whole[7:], whole + b"\0", b"\xff" * 100, b"[]" + (2).to_bytes(8, "little")]
     for content in [*broken, *foreign]:
         path.write_bytes(content)
-        assert cached(path, "identity", 2, made).path.read_bytes() == whole
+        assert cached(path, lambda: "identity", 2, made).path.read_bytes() == whole
 
 
-def test_a_byte_that_changed_is_found_and_the_file_removed(tmp_path: Path) -> None:
+def test_whichever_bit_changes_the_next_reader_makes_it_anew_or_says_so(tmp_path: Path) -> None:
     path = tmp_path / "a.frames"
-    recordings = cached(path, "identity", 2, made)
-    content = bytearray(path.read_bytes())
-    content[47] ^= 1  # the second utterance's
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"a.frames: 1-.* is not what was written there"):
+    recordings = cached(path, lambda: "identity", 2, made)
+    whole = path.read_bytes()
+    for position in range(len(whole)):
+        broken = bytearray(whole)
+        broken[position] ^= 1
+        path.write_bytes(broken)
+        with contextlib.suppress(DamagedError):
+            list(cached(path, lambda: "identity", 2, made).utterances())
+            assert path.read_bytes() == whole
+        list(cached(path, lambda: "identity", 2, made).utterances())
+        assert path.read_bytes() == whole
+    with pytest.raises(DamagedError, match=r"a.frames: 1-.* is not what was written there"):
+        path.write_bytes(whole[:47] + b"x" + whole[48:])
         list(recordings.utterances())
-    assert values(cached(path, "identity", 2, made)) == [0, 1, 2]
+    with pytest.raises(DamagedError, match=r"a.frames: removed while it was in use"):
+        list(recordings.utterances())
+
+
+def test_what_changes_while_it_is_read_is_not_kept(tmp_path: Path) -> None:
+    identities = iter(["before", "after"])
+    with pytest.raises(ValueError, match="changed while they were read"):
+        cached(tmp_path / "a.frames", lambda: next(identities), 2, made)
+    assert not (tmp_path / "a.frames").exists()
 
 
 def test_what_fails_or_is_killed_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -82,10 +99,10 @@ def test_what_fails_or_is_killed_leaves_nothing_behind(tmp_path: Path) -> None:
         raise RuntimeError("planted")
 
     with pytest.raises(RuntimeError):
-        cached(path, "identity", 2, failing)
+        cached(path, lambda: "identity", 2, failing)
     assert [file.name for file in tmp_path.iterdir()] == ["a.frames.lock"]
     (tmp_path / ".a.frames.1234.tmp").write_bytes(b"of a killed process")
-    cached(path, "identity", 2, made)
+    cached(path, lambda: "identity", 2, made)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.frames", "a.frames.lock"]
 
 
@@ -95,7 +112,7 @@ def _ask(path: Path) -> None:
             makers.write(f"{os.getpid()}\n")
         yield from made()
 
-    assert values(cached(path, "identity", 2, slowly)) == [0, 1, 2]
+    assert values(cached(path, lambda: "identity", 2, slowly)) == [0, 1, 2]
 
 
 def test_of_several_processes_one_makes_it(tmp_path: Path) -> None:

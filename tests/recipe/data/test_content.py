@@ -1,4 +1,4 @@
-"""Files are read once for their digests, and again only where size or time have changed."""
+"""Files are read once for their digests, and again only where size or times have changed."""
 
 import hashlib
 import os
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ablate.recipe.data.content import UNREADABLE, digests, files
+from ablate.recipe.data.content import contents, elsewhere, files, readable
 
 
 class Track:
@@ -40,7 +40,8 @@ def test_files_are_listed_by_suffix(folder: Path) -> None:
 def test_only_what_changed_is_read(folder: Path, tmp_path: Path) -> None:
     def ask() -> tuple[dict[str, str], list[str]]:
         track = Track()
-        return digests(folder, files(folder, (".npy",), recursive=True), tmp_path / "memory.json", track), track.names
+        found = contents(folder, files(folder, (".npy",), recursive=True), tmp_path / "memory.json", track)
+        return {content.name: content.digest for content in found}, track.names
 
     found, read = ask()
     assert found == {
@@ -52,19 +53,51 @@ def test_only_what_changed_is_read(folder: Path, tmp_path: Path) -> None:
     changed, read = ask()
     assert read == ["a.npy", "b.NPY"] and changed["a.npy"] == found["a.npy"] and changed["b.NPY"] != found["b.NPY"]
     assert ask() == (changed, [])
+    before = (folder / "a.npy").stat()
+    (folder / "a.npy").write_text("A.npy")  # of the same size, and as a copying tool would set its time
+    os.utime(folder / "a.npy", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert ask()[1] == ["a.npy"]
 
 
 def test_a_broken_memory_is_made_anew(folder: Path, tmp_path: Path) -> None:
     memory, listed = tmp_path / "memory.json", files(folder, (".npy",), recursive=True)
-    first = digests(folder, listed, memory, Track())
-    for broken in (b"", b"[1, 2]", b'{"a.npy": 3}', b'{"a.npy": [5, 0, 7]}', memory.read_bytes()[:50]):
+    first = contents(folder, listed, memory, Track())
+    for broken in (b"", b"[1, 2]", b'{"a.npy": 3}', b'{"a.npy": [5, 0, 0, 7]}', memory.read_bytes()[:50]):
         memory.write_bytes(broken)
-        assert digests(folder, listed, memory, Track()) == first
+        assert contents(folder, listed, memory, Track()) == first
 
 
 def test_what_can_not_be_read_is_asked_again(folder: Path, tmp_path: Path) -> None:
     memory, listed = tmp_path / "memory.json", files(folder, (".npy",), recursive=True)
     (folder / "a.npy").unlink()
-    assert digests(folder, listed, memory, Track())["a.npy"] == UNREADABLE
+    found = contents(folder, listed, memory, Track())
+    assert found[0].digest == "unreadable: No such file or directory" and "a.npy" not in readable(found)
     (folder / "a.npy").write_text("a.npy")
-    assert digests(folder, listed, memory, Track())["a.npy"] != UNREADABLE
+    assert "a.npy" in readable(contents(folder, listed, memory, Track()))
+
+
+def test_links_to_folders_are_followed_but_not_in_circles(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/e.npy").write_text("e")
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    (folder / "below/circle").symlink_to(folder)
+    found = [file.name for file in files(folder, (".npy",), recursive=True)]
+    assert found == ["a.npy", "b.NPY", "below/d.npy", "link/e.npy"]
+
+
+def test_a_folder_or_name_that_can_not_be_read_is_told(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"a.npy: Not a directory; your data"):
+        files(folder / "a.npy", (".npy",), recursive=False)
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xff.npy")).write_text("x")
+    with pytest.raises(ValueError, match=r"expected names in UTF-8, found 1 others \(\\xff.npy\)"):
+        files(folder, (".npy",), recursive=False)
+
+
+def test_a_folder_near_is_found(folder: Path) -> None:
+    def has_below(place: Path) -> bool:
+        return (place / "below").is_dir()
+
+    assert elsewhere(folder / "below", has_below) == ("one level too low", folder)
+    assert elsewhere(folder / "below/further", has_below) == ("two levels too low", folder)
+    assert elsewhere(folder.parent, has_below) == ("one level too high", folder)
+    assert elsewhere(folder, lambda place: False) is None

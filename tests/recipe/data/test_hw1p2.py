@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ablate.compose import compose, instantiate, resolve
+from ablate.error import UserError
 from ablate.recipe.data.cache import Recordings
 from ablate.recipe.data.corpus import Split
 from ablate.recipe.data.hw1p2 import HW1P2
@@ -135,6 +136,8 @@ def fault(root: Path, kind: str) -> None:
         np.save(mfcc, features[:, :-1])
     elif kind == "integers":
         np.save(mfcc, features.astype(int))
+    elif kind == "no coefficients":
+        np.save(mfcc, features[:, :0])
     elif kind == "one dimension":
         np.save(mfcc, features[:, 0])
     elif kind == "empty utterance":
@@ -180,8 +183,9 @@ FAULTS = {
     "unknown label": "transcript/1-b.npy: unknown label 'AX' at frame 0",
     "nan": "mfcc/1-b.npy: NaN or infinity in frame 1",
     "infinity": "mfcc/1-b.npy: NaN or infinity in frame 0",
-    "coefficients": "mfcc/1-b.npy: 3 coefficients, where the training split has 4",
+    "coefficients": "mfcc/1-b.npy: 3 coefficients, where most of the training split has 4",
     "integers": "mfcc/1-b.npy: expected floats (frames, mfcc), found int64 (3, 4)",
+    "no coefficients": "mfcc/1-b.npy: expected floats (frames, mfcc), found float32 (3, 0)",
     "one dimension": "mfcc/1-b.npy: expected floats (frames, mfcc), found float32 (3,)",
     "empty utterance": "mfcc/1-b.npy: an utterance without frames",
     "truncated mfcc": "mfcc/1-b.npy: cut short or broken",
@@ -246,7 +250,7 @@ def test_a_fraction_of_bad_utterances_is_refused(root: Path, load: Load) -> None
 def test_the_odd_one_out_is_blamed_even_if_it_is_the_first(root: Path, load: Load) -> None:
     first = root / "train-clean-100/mfcc/1-a.npy"
     np.save(first, np.load(first)[:, :-1])
-    with pytest.raises(ValueError, match=r"1-a.npy: 3 coefficients, where the training split has 4"):
+    with pytest.raises(ValueError, match=r"1-a.npy: 3 coefficients, where most of the training split has 4"):
         load("train")
 
 
@@ -282,8 +286,62 @@ def test_a_split_without_a_sound_utterance_is_refused(root: Path, load: Load) ->
         load("val", "data.on_bad_utterance=drop")
     for file in (root / "dev-clean/mfcc").iterdir():
         file.unlink()
-    with pytest.raises(ValueError, match=r"dev-clean/mfcc: expected .npy files, found none"):
+    with pytest.raises(ValueError, match=r"3 bad utterances and no sound one:\n  mfcc/1-a.npy: missing\n  tran.* 'AX'"):
         load("val")
+
+
+def test_both_empty_splits_are_told(root: Path, load: Load, tmp_path: Path) -> None:
+    for file in root.glob("*/*/*.npy"):
+        file.unlink()
+    with pytest.raises(ValueError, match=r"100: an empty split: .*found none\n.*/dev-clean: an empty split"):
+        corpus(root).fingerprint(tmp_path, silent)
+    with pytest.raises(ValueError, match=r"expected a/mfcc and a/transcript, found .*\n.*expected b/mfcc and b/"):
+        corpus(root, "data.train=a", "data.val=b").fingerprint(tmp_path, silent)
+    with pytest.raises(UserError, match=r"data.train: .* at least 1 character"):
+        corpus(root, "data.train=")
+
+
+def test_all_that_is_wrong_with_an_utterance_is_told_at_once(root: Path, load: Load) -> None:
+    mfcc, transcript = (root / "train-clean-100" / part / "1-a.npy" for part in ("mfcc", "transcript"))
+    np.save(mfcc, np.full((5, 3), np.nan))
+    np.save(transcript, np.array(["AX", "PAU", "AX", "AA"]))
+    with pytest.raises(ValueError) as caught:
+        load("train")
+    assert str(caught.value).splitlines()[1:] == [
+        "  mfcc/1-a.npy: 3 coefficients, where most of the training split has 4; NaN or infinity in frame 0",
+        "  transcript/1-a.npy: unknown labels 'AX' at frame 0 (the nearest known one: AY), "
+        "'PAU' at frame 1 (the nearest known one: P)",
+        "  transcript/1-a.npy: 4 labels, where mfcc/1-a.npy has 5 frames",
+    ]
+
+
+def test_a_file_that_can_not_be_read_for_a_moment_is_no_fault(
+    root: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = np.load
+
+    def failing(file: Path, **options: Any) -> Any:
+        if file.name == "1-b.npy":
+            raise OSError(5, "Input/output error", str(file))
+        return read(file, **options)
+
+    monkeypatch.setattr(np, "load", failing)
+    with pytest.raises(ValueError, match=r"mfcc/1-b.npy: Input/output error, though it could be read a moment ago"):
+        load("train", "data.on_bad_utterance=drop")
+    monkeypatch.undo()
+    assert load("train", "data.on_bad_utterance=drop").names == list(LENGTHS)
+
+
+def test_a_file_that_can_be_read_again_is_taken(root: Path, load: Load) -> None:
+    if not Path("/proc/self/mem").exists():
+        pytest.skip("needs Linux's /proc")
+    mfcc = root / "train-clean-100/mfcc/1-b.npy"
+    whole = mfcc.read_bytes()
+    fault(root, "unreadable mfcc")
+    assert load("train", "data.on_bad_utterance=drop").names == ["1-a", "2-c"]
+    mfcc.unlink()
+    mfcc.write_bytes(whole)
+    assert load("train", "data.on_bad_utterance=drop").names == list(LENGTHS)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def recorded(lengths: list[int], folder: Path) -> Recordings:
         Utterance(f"{i}-a", str(i), draw.normal(100, 9, (length, 3)).astype(np.float32), np.full(length, i, np.uint8))
         for i, length in enumerate(lengths)
     ]
-    return cached(folder / "a.frames", "identity", 3, lambda: [*made, Fault("x", "x", ("broken",))])
+    return cached(folder / "a.frames", lambda: "identity", 3, lambda: [*made, Fault("x", "x", ("broken",))])
 
 
 @pytest.mark.parametrize("boundary", ["zero", "bleed"])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Le, Len
 from pydantic import AfterValidator, BeforeValidator
@@ -15,16 +15,18 @@ from ablate.quantity import Count, Integer, Positive, PositiveFraction
 from ablate.recipe.data.aligned import segment
 from ablate.recipe.data.aligned.tree import Paths, Tree
 from ablate.recipe.data.cache import Fault, Recordings, Utterance, cached
-from ablate.recipe.data.content import name_of
+from ablate.recipe.data.content import Content, name_of, readable
 from ablate.recipe.data.corpus import Boundary, Context, Dtype, Split, Track
-from ablate.recipe.data.fault import OnBadUtterance, noted, settle
+from ablate.recipe.data.fault import OnBadUtterance, all_told, noted, settle
 from ablate.recipe.data.phoneme import PHONEMES
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _PACKAGES = ("torchaudio", "soundfile", "praatio")
 _NOT_OF_THE_FRAMES = (
     "root", "alignments", "train", "val", "test", "context", "fraction", "boundary", "dtype", "on_bad_utterance",
 )  # fmt: skip
-_TOLERANCE_SECONDS = 0.1  # TIMIT's last segment may end so much before the audio does
 
 
 def _phoneme(name: str) -> str:
@@ -33,14 +35,24 @@ def _phoneme(name: str) -> str:
     return name
 
 
-def _named(value: object) -> object:
-    """A name that YAML and Hydra take for a number, as LibriSpeech's speakers have them."""
-    return str(value) if type(value) is int else value
+def _part(value: object) -> object:
+    """A folder, a list of speakers, or none; YAML and Hydra take LibriSpeech's speakers for numbers."""
+    if value is None:
+        return None
+    names = [str(each) if type(each) is int else each for each in (value if isinstance(value, list) else [value])]
+    if not names or not all(isinstance(each, str) and each for each in names):
+        raise ValueError("expected a folder or a list of speakers")
+    return names if isinstance(value, list) else names[0]
 
 
-Name = Annotated[str, BeforeValidator(_named), Len(1)]
-Part = Name | Annotated[list[Name], Len(1)]
-Suffix = Annotated[str, AfterValidator(str.lower)]
+def _suffix(value: str) -> str:
+    if not value.startswith("."):
+        raise ValueError("expected suffixes like .wav")
+    return value.lower()
+
+
+Part = Annotated[str | list[str] | None, BeforeValidator(_part)]
+Suffix = Annotated[str, AfterValidator(_suffix)]
 Phoneme = Annotated[str, AfterValidator(_phoneme)]
 
 
@@ -56,7 +68,7 @@ class Aligned:
     alignments: str | None
     train: Part
     val: Part
-    test: Part | None
+    test: Part
     speaker: Literal["folder", "name"]
     audio: Annotated[list[Suffix], Len(1)]
     tier: str
@@ -82,7 +94,8 @@ class Aligned:
     def fingerprint(self, cache: Path, track: Track) -> str:
         """A hash over (split, relative name, size, content) of the training and validation splits' files."""
         splits: tuple[Split, ...] = ("train", "val")
-        return name_of([[split, self._tree(split).contents(cache, track)] for split in splits])
+        found = all_told(lambda split: self._tree(split).contents(cache, track), splits)
+        return name_of([[split, own] for split, own in zip(splits, found, strict=True)])
 
     def num_mfcc(self) -> int:
         """Coefficients a frame."""
@@ -93,9 +106,15 @@ class Aligned:
         tree = self._tree(split)
         settings = {name: value for name, value in asdict(self).items() if name not in _NOT_OF_THE_FRAMES}
         versions = [importlib.metadata.version(package) for package in _PACKAGES]
-        identity = name_of([settings, versions, tree.contents(cache, track)])
-        path = cache / f"aligned-{name_of([str(tree.audio.resolve()), tree.speakers, settings])}.frames"
-        whole = cached(path, identity, self.n_mfcc, lambda: self._read(tree, track))
+        places = [str(tree.audio.resolve()), str(tree.alignments.resolve()), tree.speakers, settings]
+        path = cache / f"aligned-{name_of(places)}.frames"
+
+        def ask() -> list[Content]:
+            return tree.contents(cache, track)
+
+        whole = cached(
+            path, lambda: name_of([settings, versions, ask()]), self.n_mfcc, lambda: self._read(tree, ask(), track)
+        )
         settle(whole, tree.audio, self.on_bad_utterance, path.with_suffix(".faults.txt"))
         return whole.part(self.fraction, seed) if split == "train" else whole
 
@@ -108,45 +127,56 @@ class Aligned:
     def _samples(self, seconds: float) -> int:
         return round(seconds * self.sample_rate_hz)
 
-    def _read(self, tree: Tree, track: Track) -> Iterator[Utterance | Fault]:
-        """Every utterance of the split, or what is wrong with its files."""
+    def _read(self, tree: Tree, found: Sequence[Content], track: Track) -> Iterator[Utterance | Fault]:
+        """Every utterance of the split, or all that is wrong with its files."""
         import torch
 
-        utterances = tree.utterances()
+        from ablate.recipe.data.mfcc import mfcc
+
+        try:
+            to_features = mfcc(
+                self.sample_rate_hz,
+                n_mfcc=self.n_mfcc,
+                window=self._samples(self.window_seconds),
+                hop=self._samples(self.hop_seconds),
+                num_mels=self.num_mels,
+            )
+        except ValueError as error:
+            raise ValueError(f"data.num_mels={self.num_mels}: {error} (data.window_seconds)") from error
+        utterances, known = tree.utterances(), readable(found)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # the bits would depend on their number
         try:
             for paths in track(utterances, len(utterances), f"reading {tree.audio.name}"):
-                yield self._utterance(tree, paths)
+                yield self._utterance(tree, paths, known, to_features)
         finally:
             torch.set_num_threads(threads)
 
-    def _utterance(self, tree: Tree, paths: Paths) -> Utterance | Fault:
+    def _utterance(
+        self, tree: Tree, paths: Paths, known: Container[str], to_features: Callable[[Tensor], Tensor]
+    ) -> Utterance | Fault:
         from ablate.recipe.data.aligned import audio
-        from ablate.recipe.data.mfcc import classes, mfcc
+        from ablate.recipe.data.mfcc import classes
 
-        if faults := paths.faults():
-            return Fault(paths.name, paths.speaker, faults)
-        told: list[str] = []
-        made: Utterance | None = None
-        with noted(paths.audio[0], told):
-            speech = audio.read(tree.audio / paths.audio[0])
-            with noted(paths.alignments[0], told):
-                segments = segment.read(
-                    tree.alignments / paths.alignments[0], tier=self.tier, sample_rate_hz=speech.sample_rate_hz
-                )
-                segment.check_cover(segments, speech.seconds, _TOLERANCE_SECONDS)
-                phonemes = segment.phonemes(segments, self.labels)
-                starts = [round(each.start * self.sample_rate_hz, 3) for each in segments]
-                hop = self._samples(self.hop_seconds)
-                features = mfcc(
-                    speech.resampled(self.sample_rate_hz),
-                    self.sample_rate_hz,
-                    n_mfcc=self.n_mfcc,
-                    window=self._samples(self.window_seconds),
-                    hop=hop,
-                    num_mels=self.num_mels,
-                ).numpy()
-                labels = classes([(0, phonemes[0]), *zip(starts, phonemes, strict=True)], len(features), hop)
-                made = Utterance(paths.name, paths.speaker, features, labels)
-        return made or Fault(paths.name, paths.speaker, tuple(told))
+        if alone := paths.faults():
+            return Fault(paths.name, paths.speaker, alone)
+        faults: list[str] = []
+        [audio_file], [alignment] = paths.audio, paths.alignments
+        speech, segments, phonemes, features = None, None, None, None
+        with noted(audio_file, faults, known):
+            speech = audio.read(tree.audio / audio_file)
+            features = to_features(speech.resampled(self.sample_rate_hz)).numpy()
+        with noted(alignment, faults, known):
+            rate_hz = speech.sample_rate_hz if speech else self.sample_rate_hz
+            segments = segment.read(tree.alignments / alignment, tier=self.tier, sample_rate_hz=rate_hz)
+            phonemes = segment.phonemes(segments, self.labels)
+        if speech and segments:
+            with noted(alignment, faults, known):
+                segment.check_cover(segments, speech.seconds)
+        if faults or segments is None or phonemes is None or features is None:
+            return Fault(paths.name, paths.speaker, tuple(faults))
+        starts = [round(each.start * self.sample_rate_hz, 3) for each in segments]
+        labels = classes(
+            [(0, phonemes[0]), *zip(starts, phonemes, strict=True)], len(features), self._samples(self.hop_seconds)
+        )
+        return Utterance(paths.name, paths.speaker, features, labels)

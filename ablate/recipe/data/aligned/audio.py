@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import soundfile
 import torch
 import torchaudio
 from torch import Tensor
+
+_UNKNOWN_SIZE = 0xFFFFFFFF  # of a wav file that was written into a pipe
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ def read(file: Path) -> Audio:
     """The file's audio. Raises `ValueError` where it is not whole, has several channels, or no numbers as samples."""
     try:
         with file.open("rb") as stream:
+            _check_whole_wav(stream)
             samples, rate = soundfile.read(stream, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise ValueError(f"not audio that libsndfile can read ({error.error_string})") from error
@@ -47,6 +52,15 @@ def read(file: Path) -> Audio:
     if not bool(torch.isfinite(audio).all()):
         raise ValueError("NaN or infinity among the samples")
     return Audio(audio, rate)
+
+
+def _check_whole_wav(stream: BinaryIO) -> None:
+    """Raise `ValueError` for a wav file shorter than it says, of which libsndfile would read what there is."""
+    kind, size = stream.read(4), int.from_bytes(stream.read(4), "little")
+    found = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    if kind == b"RIFF" and size != _UNKNOWN_SIZE and found < size + 7:  # of 8 bytes one may be a padding left out
+        raise ValueError(f"cut short: {found} bytes, of {size + 8} that it should have")
 
 
 @functools.cache

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ablate.recipe.data.phoneme import PHONEMES
+from ablate.recipe.data.phoneme import PHONEMES, unknown_labels
+
+_TOLERANCE_SECONDS = 0.01  # between segments: of rounding, and less than a phoneme
+_TOLERANCE_AT_END_SECONDS = 0.1  # TIMIT's last segment may end so much before the audio does
 
 
 class Segment(NamedTuple):
@@ -30,43 +33,42 @@ def read(file: Path, *, tier: str, sample_rate_hz: int) -> list[Segment]:
     return segments
 
 
-def check_cover(segments: Sequence[Segment], seconds: float, tolerance_seconds: float) -> None:
-    """Raise `ValueError` unless the segments lie one behind the other from 0 to `seconds`, as near as the tolerance.
+def check_cover(segments: Sequence[Segment], seconds: float) -> None:
+    """Raise `ValueError` unless the segments lie one behind the other from 0 to `seconds`, but for what is tolerated.
 
-    >>> check_cover([Segment(0, 1, "AA"), Segment(2, 3, "B")], 3, 0.1)
+    >>> check_cover([Segment(0, 1, "AA"), Segment(2, 3, "B")], 3)
     Traceback (most recent call last):
     ValueError: no segment from 1.000 to 2.000 s, of audio of 3.000 s
     """
     if backwards := [each for each in segments if each.end <= each.start]:
         raise ValueError(f"a segment {backwards[0].label!r} from {backwards[0].start:.3f} to {backwards[0].end:.3f} s")
+    if unsorted := [next for each, next in itertools.pairwise(segments) if next.start <= each.start]:
+        raise ValueError(f"a segment {unsorted[0].label!r} at {unsorted[0].start:.3f} s, behind a later one")
     ends = [0.0, *(each.end for each in segments)]
     starts = [*(each.start for each in segments), seconds]
-    for end, start in zip(ends, starts, strict=True):
-        if end < start - tolerance_seconds:
+    for number, (end, start) in enumerate(zip(ends, starts, strict=True)):
+        tolerance = _TOLERANCE_SECONDS if number < len(segments) else _TOLERANCE_AT_END_SECONDS
+        if end < start - tolerance:
             raise ValueError(f"no segment from {end:.3f} to {start:.3f} s, of audio of {seconds:.3f} s")
-        if end > start + tolerance_seconds:
-            what = "two segments" if start < seconds else "a segment beyond the audio's end,"
+        if end > start + tolerance:
+            what = "two segments" if number < len(segments) else "a segment beyond the audio's end,"
             raise ValueError(f"{what} from {start:.3f} to {end:.3f} s, of audio of {seconds:.3f} s")
 
 
 def phonemes(segments: Sequence[Segment], table: Mapping[str, str]) -> list[str]:
     """The phoneme of each segment's label: by the table, else that of this name in ARPAbet.
 
-    Raises `ValueError` that names the first label which is none, and the known one nearest to it.
+    Raises `ValueError` that names each label which is none, and the known one nearest to it.
 
     >>> phonemes([Segment(0, 1, "h#"), Segment(1, 2, "ih1")], {"h#": "SIL"})
     ['SIL', 'IH']
     """
-    found = []
-    for start, _, label in segments:
-        name = table.get(label) or re.sub("[0-2]$", "", label).upper()
-        if name not in PHONEMES:
-            near = difflib.get_close_matches(label, [*table, *PHONEMES], n=1, cutoff=0)[0]
-            raise ValueError(
-                f"unknown label {label!r} at {start:.3f} s; the nearest known one is {near!r}, data.labels has them"
-            )
-        found.append(name)
-    return found
+    found = [(each, table.get(each.label) or re.sub("[0-2]$", "", each.label).upper()) for each in segments]
+    unknown = {each.label: f"{each.start:.3f} s" for each, name in reversed(found) if name not in PHONEMES}
+    if unknown:
+        places = dict(reversed(unknown.items()))
+        raise ValueError(f"{unknown_labels(places, [*table, *PHONEMES])}; data.labels maps labels to phonemes")
+    return [name for _, name in found]
 
 
 def _text_grid(file: Path, tier: str) -> list[Segment]:
@@ -77,8 +79,8 @@ def _text_grid(file: Path, tier: str) -> list[Segment]:
         grid = textgrid.openTextgrid(str(file), includeEmptyIntervals=True, reportingMode="silence")
     except OSError:
         raise
-    except Exception as error:  # whatever the parser stumbles over
-        raise ValueError(f"not a whole TextGrid ({type(error).__name__}: {error})") from error
+    except Exception as error:  # whatever the parser stumbles over; its own words are of Python
+        raise ValueError("not a whole TextGrid") from error
     names = [name for name in grid.tierNames if name == tier or name.endswith(f" - {tier}")]  # of MFA's one speaker
     if len(names) != 1:
         raise ValueError(f"expected one tier {tier!r} (data.tier), found {', '.join(grid.tierNames) or 'none'}")
@@ -89,7 +91,11 @@ def _text_grid(file: Path, tier: str) -> list[Segment]:
 
 def _phn(file: Path, sample_rate_hz: int) -> list[Segment]:
     segments = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError("expected text in UTF-8") from error
+    for number, line in enumerate(lines, 1):
         try:
             start, end, label = line.split()
             segments.append(Segment(int(start) / sample_rate_hz, int(end) / sample_rate_hz, label))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from ablate.recipe.data.content import File, digests, files, name_of
+from ablate.recipe.data.content import Content, File, contents, elsewhere, files, listing, name_of
 from ablate.recipe.data.corpus import Split, Track
 
 ALIGNMENTS = (".textgrid", ".phn")
@@ -46,6 +46,7 @@ class Tree:
     speakers: tuple[str, ...] | None  # none: all
 
     @staticmethod
+    @listing()
     def of(
         split: Split,
         part: str | list[str] | None,
@@ -57,7 +58,7 @@ class Tree:
     ) -> Tree:
         """That of a split which is a folder, or a list of speakers anywhere in the root.
 
-        Raises `ValueError` where a folder is not there.
+        Raises `ValueError` where a folder is not there or can't be read.
         """
         if part is None:
             raise ValueError(f"data.{split}: expected a folder or a list of speakers, found none")
@@ -69,51 +70,59 @@ class Tree:
                 raise ValueError(f"data.{key}={given}: no such folder")
             if not (tree / below).is_dir():
                 there = ", ".join(sorted(entry.name for entry in tree.iterdir())[:8]) or "nothing"
-                raise ValueError(f"data.{split}={part}: no such folder in data.{key}={given}, which holds {there}")
+                near = elsewhere(tree, lambda place: (place / below).is_dir())
+                hint = f"; it is {near[0]}, did you mean data.{key}={near[1]}?" if near else ""
+                raise ValueError(
+                    f"data.{split}={part}: no such folder in data.{key}={given}, which holds {there}{hint}"
+                )
             folders[key] = tree / below
         return Tree(folders["root"], folders["alignments"], tuple(suffixes), speaker, speakers)
 
-    def contents(self, cache: Path, track: Track) -> list[list[object]]:
-        """Name, size and digest of each file of the split; asking again reads none of them."""
-        lines: list[list[object]] = []
+    def contents(self, cache: Path, track: Track) -> list[Content]:
+        """Of each file of the split; asking again reads none of them.
+
+        Raises `ValueError` where there is no audio, no alignment, or nothing of one of the speakers.
+        """
+        found: list[Content] = []
         for folder, suffixes, listed in self._listed():
             memory = cache / f"aligned-{name_of([str(folder.resolve()), suffixes])}.json"
-            digest = digests(folder, listed, memory, track)
-            lines += [[file.name, file.size, digest[file.name]] for file in listed if self._has(file, suffixes)]
-        return sorted(lines, key=str)
+            own = {file.name for file in self._chosen(folder, suffixes, listed)}
+            found += [content for content in contents(folder, listed, memory, track) if content.name in own]
+        return sorted(found)
 
     def utterances(self) -> list[Paths]:
         """The split's, by name."""
         found: dict[str, Paths] = {}
         for place, (folder, suffixes, listed) in enumerate(self._listed()):
-            chosen = [file.name for file in listed if self._has(file, suffixes)]
-            if not chosen:
-                self._refuse_unknown_speakers({self._speaker(_stem(file.name, suffixes)) for file in listed})
-                raise ValueError(f"{folder}: expected files {', '.join(suffixes)} (in any case), found none")
-            for name in chosen:
-                stem = _stem(name, suffixes)
+            for file in self._chosen(folder, suffixes, listed):
+                stem = _stem(file.name, suffixes)
                 paths = found.setdefault(stem, Paths(stem, self._speaker(stem), [], []))
-                (paths.audio, paths.alignments)[place].append(name)
-        self._refuse_unknown_speakers({paths.speaker for paths in found.values()})
+                (paths.audio, paths.alignments)[place].append(file.name)
         return [found[name] for name in sorted(found)]
 
     def _listed(self) -> list[tuple[Path, tuple[str, ...], list[File]]]:
         places = ((self.audio, self.suffixes), (self.alignments, ALIGNMENTS))
         return [(folder, suffixes, files(folder, suffixes, recursive=True)) for folder, suffixes in places]
 
-    def _has(self, file: File, suffixes: tuple[str, ...]) -> bool:
-        return self.speakers is None or self._speaker(_stem(file.name, suffixes)) in self.speakers
+    def _chosen(self, folder: Path, suffixes: tuple[str, ...], listed: Sequence[File]) -> list[File]:
+        if not listed:
+            raise ValueError(f"{folder}: expected files {', '.join(suffixes)} (in any case), found none")
+        speakers = {file: self._speaker(_stem(file.name, suffixes)) for file in listed}
+        if self.speakers is None:
+            return list(listed)
+        if unknown := [name for name in self.speakers if name not in speakers.values()]:
+            near = [f"{name!r} (nearest there: {_nearest(name, set(speakers.values()))})" for name in unknown]
+            raise ValueError(f"{folder}: no files {', '.join(suffixes)} of the speakers {', '.join(near)}")
+        return [file for file in listed if speakers[file] in self.speakers]
 
     def _speaker(self, name: str) -> str:
         *folders, last = name.split("/")
         return last.partition("-")[0] if self.speaker == "name" else (folders or [self.audio.name])[-1]
 
-    def _refuse_unknown_speakers(self, known: set[str]) -> None:
-        if unknown := [name for name in self.speakers or () if name not in known]:
-            near = difflib.get_close_matches(unknown[0], sorted(known), n=1, cutoff=0)
-            hint = f"; the nearest there is {near[0]}" if near else ""
-            raise ValueError(f"{self.audio}: no audio of the speaker {unknown[0]!r} in it{hint}")
-
 
 def _stem(name: str, suffixes: tuple[str, ...]) -> str:
     return name[: -max(len(suffix) for suffix in suffixes if name.lower().endswith(suffix))]
+
+
+def _nearest(name: str, names: Collection[str]) -> str:
+    return difflib.get_close_matches(name, sorted(names), n=1, cutoff=0)[0]

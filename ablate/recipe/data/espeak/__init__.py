@@ -119,7 +119,7 @@ class Espeak:
         """The split, made if it isn't yet (about 10 CPU seconds for `espeak`)."""
         identity = self.fingerprint(cache, track)
         path = cache / f"espeak-{identity}-{split}.frames"
-        whole = cached(path, identity, self.coefficients, lambda: self._make(split, track))
+        whole = cached(path, lambda: identity, self.coefficients, lambda: self._make(split, track))
         return whole.part(self.fraction, seed) if split == "train" else whole
 
     def _make(self, split: Split, track: Track) -> Iterator[Utterance]:

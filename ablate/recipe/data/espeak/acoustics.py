@@ -69,7 +69,7 @@ def features(
 ) -> tuple[Tensor, np.ndarray]:
     """MFCC (frames, mfcc) float32 and classes (frames,) uint8 of an utterance, a frame every 10 ms."""
     heard, starts = hear(audio, segments, condition)
-    found = mfcc(heard, SAMPLE_RATE_HZ, n_mfcc=num_mfcc, window=WINDOW, hop=HOP, num_mels=NUM_MELS)
+    found = mfcc(SAMPLE_RATE_HZ, n_mfcc=num_mfcc, window=WINDOW, hop=HOP, num_mels=NUM_MELS)(heard)
     return found, classes(starts, len(found), HOP)
 
 
