@@ -257,7 +257,7 @@ def _made(config: Config, corpus: Corpus, screen: Screen) -> tuple[FrameTable, F
     if shared := sorted(train.speakers & val.speakers):
         screen.announce(f"warning: {few(shared)} speak in both splits: new speakers will be understood worse")
         if same := sorted(set(train.names) & set(val.names)):
-            screen.announce(f"warning: in both splits are the utterances {few(same)}: what is learned by heart counts")
+            screen.announce(f"warning: {few(same)} are in both splits: what is trained on validates nothing")
 
     def table(recordings: Recordings) -> FrameTable:
         track = screen.track if len(recordings.names) > _MANY_UTTERANCES else _untracked

@@ -205,4 +205,8 @@ def _conclude(
     for cell, error in failed:
         text = in_words(error, cell.job).splitlines()[0]
         screen.say(f"failed: {cell.arm} seed {cell.seed}: {text} ({output_dir / 'runs' / cell.key})")
-    return len(failed)
+    completed = {key for key, each in results.items() if each.status is JobStatus.COMPLETED}
+    strayed = [cell for cell in made.cells if cell.key in completed and cell.status not in plan.ENDED]
+    for stray in strayed:
+        screen.say(f"failed: {stray.arm} seed {stray.seed}: its data have changed since the study began")
+    return len(failed) + len(strayed)

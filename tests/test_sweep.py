@@ -9,11 +9,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from tests import wandb_file
 from tests.conftest import Command
+from tests.recipe.data.hw1p2_folder import write
 
 GRID = ["--multirun", "arch=cylinder,pyramid", "optim=sgd,adamw", "study.seeds=2", "study.name=shapes"]
 
@@ -381,3 +383,28 @@ def test_a_finished_study_asked_again_needs_no_torch(ablate: Command, tiny: list
     )
     again = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "nothing is left to do here" in again.stdout and again.stdout.endswith("[]\n")
+
+
+def test_data_that_change_during_a_study_mix_with_no_run(tmp_path: Path, environment: dict[str, str]) -> None:
+    root = write(tmp_path / "root", lengths={"1-a": 200, "2-b": 200}, num_mfcc=13)
+    overrides = ["-m", "data=hw1p2", "data.root=root", "batch_size=32", "wandb.mode=disabled", "arch.width=16"]
+    command = [sys.executable, "-m", "ablate.run", *overrides, "epochs=2", "study.seeds=8", "study.name=s"]
+    options: dict[str, Any] = {"cwd": tmp_path, "env": environment | {"PYTHONUNBUFFERED": "1"}, "text": True}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options) as process:
+        assert process.stdout
+        while not (line := process.stdout.readline()).startswith("[1/8"):
+            assert line
+        for split in ("train-clean-100", "dev-clean"):
+            for file in (root / split / "mfcc").iterdir():
+                np.save(file, np.load(file) + 1)
+        told, failure = process.communicate(timeout=120)
+    strayed = [line for line in told.splitlines() if "its data have changed since the study began" in line]
+    assert strayed and process.returncode == 1, told
+    assert failure == f"ablate: {len(strayed)} of 8 runs failed; the same command runs just these again\n"
+    records = results(tmp_path)
+    for output_dir in ("outputs", "afresh"):
+        again = subprocess.run([*command, f"output_dir={output_dir}"], capture_output=True, check=False, **options)
+        assert again.returncode == 0 and "8 finished" in again.stdout, again.stderr
+    records = results(tmp_path)
+    for file in (tmp_path / "afresh" / "runs").glob("*/result.json"):
+        assert records[file.parent.name]["metrics"] == json.loads(file.read_text())["metrics"]

@@ -14,26 +14,11 @@ from ablate.recipe.data.cache import Recordings
 from ablate.recipe.data.corpus import Split
 from ablate.recipe.data.hw1p2 import HW1P2
 from ablate.recipe.data.phoneme import PHONEMES, UNKNOWN
-
-LENGTHS = {"1-a": 5, "1-b": 3, "2-c": 4}
+from tests.recipe.data.hw1p2_folder import LENGTHS, write
 
 
 def silent(items: Iterable[Any], total: int, title: str) -> Iterable[Any]:
     return items
-
-
-def write(root: Path, *, sil: str = "SIL", ends: tuple[str, str] | None = None, num_mfcc: int = 4) -> Path:
-    for split in ("train-clean-100", "dev-clean"):
-        for part in ("mfcc", "transcript"):
-            (root / split / part).mkdir(parents=True)
-        draw = np.random.default_rng(len(split))
-        for name, length in LENGTHS.items():
-            spelled = [sil if label == "SIL" else label for label in draw.choice(PHONEMES, length)]
-            spelled = [ends[0], *spelled, ends[1]] if ends else spelled
-            features = draw.standard_normal((length, num_mfcc)).astype(np.float32)
-            np.save(root / split / "mfcc" / f"{name}.npy", features)
-            np.save(root / split / "transcript" / f"{name}.npy", np.array(spelled))
-    return root
 
 
 def corpus(root: Path, *overrides: str) -> HW1P2:

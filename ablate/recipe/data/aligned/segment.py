@@ -74,12 +74,15 @@ def phonemes(segments: Sequence[Segment], table: Mapping[str, str]) -> list[str]
 def _text_grid(file: Path, tier: str) -> list[Segment]:
     from praatio import textgrid
     from praatio.data_classes.interval_tier import IntervalTier
+    from praatio.utilities.errors import PraatioException
 
     try:
         grid = textgrid.openTextgrid(str(file), includeEmptyIntervals=True, reportingMode="silence")
     except OSError:
         raise
-    except Exception as error:  # whatever the parser stumbles over; its own words are of Python
+    except PraatioException as error:
+        raise ValueError(f"not a whole TextGrid: {error}") from error
+    except Exception as error:  # whatever else the parser stumbles over, in words about its code
         raise ValueError("not a whole TextGrid") from error
     names = [name for name in grid.tierNames if name == tier or name.endswith(f" - {tier}")]  # of MFA's one speaker
     if len(names) != 1:
