@@ -239,6 +239,7 @@ def load(config: Config, corpus: Corpus, screen: Screen) -> tuple[Recordings, Re
 
 
 def _tables(config: Config, corpus: Corpus, fingerprint: str, screen: Screen) -> tuple[FrameTable, FrameTable]:
+    cache = Path(config["output_dir"], "cache")
     for _ in range(_MOST_READINGS):
         try:
             made = _made(config, corpus, screen)
@@ -246,8 +247,8 @@ def _tables(config: Config, corpus: Corpus, fingerprint: str, screen: Screen) ->
         except DamagedError as damage:
             screen.announce(f"{damage}; the data are read anew")
     else:
-        raise UserError(f"output_dir={config['output_dir']}: its cache is damaged as soon as it is made; is its disk?")
-    if _asked(lambda: corpus.fingerprint(Path(config["output_dir"], "cache"), screen.track)) != fingerprint:
+        raise UserError(f"{cache}: damaged as soon as it is made; is its disk sound? output_dir=... chooses another")
+    if _asked(lambda: corpus.fingerprint(cache, screen.track)) != fingerprint:
         raise UserError("data: files changed while they were loaded; give the same command again")
     return made
 

@@ -94,9 +94,8 @@ def contents(folder: Path, listed: Sequence[File], memory: Path, track: Track) -
         return [Content(file.name, file.size, str(known[file.name][-1])) for file in listed]
     fresh = {file.name: _digest(folder / file.name) for file in track(new, len(new), f"hashing {folder.name}")}
     found = [Content(file.name, file.size, fresh.get(file.name) or str(known[file.name][-1])) for file in listed]
-    kept = {file.name: [*file[1:], content.digest] for file, content in zip(listed, found, strict=True)}
-    for name in {file.name for file in listed} - readable(found):
-        del kept[name]
+    whole = readable(found)
+    kept = {file.name: [*file[1:], own.digest] for file, own in zip(listed, found, strict=True) if own.name in whole}
     with contextlib.suppress(OSError), write_atomically(memory) as stream:  # only a memory
         stream.write(json.dumps(kept).encode())
     return found
