@@ -95,16 +95,21 @@ def check_data(cells: Sequence[Composed], screen: Screen) -> None:
 
     Raises `UserError` that names what is wrong with them.
     """
-    distinct: dict[str, Composed] = {}
+    told: set[str] = set()
+    distinct: dict[tuple[str, float, int], Composed] = {}
     for cell in cells:
-        files = {name: value for name, value in cell.config["data"].items() if name not in _NOT_OF_THE_FILES}
-        distinct.setdefault(json.dumps(files, sort_keys=True), cell)
+        data = cell.config["data"]
+        files = json.dumps({name: value for name, value in data.items() if name not in _NOT_OF_THE_FILES})
+        seed = cell.config["seed"] if data["fraction"] < 1 else 0
+        distinct.setdefault((files, data["fraction"], seed), cell)
     if not distinct:
         return
     from ablate import prepare
 
-    for cell in distinct.values():
-        prepare.load(cell.config, compose.instantiate(cell.config, "data"), screen)
+    for (files, _, _), cell in distinct.items():
+        says = Screen(quiet=True) if files in told else screen
+        prepare.load(cell.config, compose.instantiate(cell.config, "data"), says)
+        told.add(files)
 
 
 def _factors(arguments: Sequence[str]) -> tuple[list[str], list[Factor], list[str]]:
@@ -256,7 +261,9 @@ def _compose_all(
                 corpus = compose.instantiate(config, "data")
                 fingerprint = _fingerprint(config, corpus)
             except (UserError, ValueError) as error:
-                raise UserError(f"{name}: {error}" if levels else str(error)) from error
+                said, factor = str(error), name.partition("=")[0]
+                is_named = not levels or said.startswith((f"{factor}=", f"{factor}:"))
+                raise UserError(said if is_named else f"{name}: {said}") from error
             shared = [each for each in [*given, *constant] if not is_outside(each.lstrip("+").partition("=")[0])]
             yield Composed(
                 arm=name,

@@ -13,6 +13,7 @@ import difflib
 import functools
 import importlib
 import inspect
+import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -305,5 +306,6 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
 
 def _problem(key: str, error: Mapping[str, Any]) -> str:
     path = "".join(f"[{position}]" for position in error["loc"])
-    said = error["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    said = re.sub(r"Value error, | after validation, not \d+", "", error["msg"])
+    said = re.sub("Input should be|(String|List) should have", "expected", said)
     return f"{key}{path}: {said}, found {error['input']!r}"

@@ -220,41 +220,49 @@ def _model(config: Config, num_inputs: int) -> nn.Sequential:
 
 
 def load(config: Config, corpus: Corpus, screen: Screen) -> tuple[Recordings, Recordings]:
-    """The training and validation splits, checked and in the cache.
+    """The training and validation splits, checked and in the cache; what is left out is told.
 
     Raises `UserError` that names what is wrong with either.
     """
+    train, val = _loaded(config, corpus, screen)
+    for name, recordings in (("train", train), ("val", val)):
+        if faults := recordings.faults:
+            screen.say(f"bad utterances of data.{name} left out: {len(faults)} ({few(list(faults))})")
+    return train, val
+
+
+def _loaded(config: Config, corpus: Corpus, screen: Screen) -> tuple[Recordings, Recordings]:
     cache = Path(config["output_dir"], "cache")
     splits: tuple[Split, ...] = ("train", "val")
 
     def read(split: Split) -> Recordings:
         return corpus.load(split, seed=config["seed"], cache=cache, track=screen.track)
 
-    loaded = _asked(lambda: all_told(read, splits))
-    for split, recordings in zip(splits, loaded, strict=True):
-        if faults := recordings.faults:
-            screen.say(f"bad utterances of data.{split} left out: {len(faults)} ({few(list(faults))})")
-    train, val = loaded
+    train, val = _asked(lambda: all_told(read, splits))
     return train, val
 
 
 def _tables(config: Config, corpus: Corpus, fingerprint: str, screen: Screen) -> tuple[FrameTable, FrameTable]:
     cache = Path(config["output_dir"], "cache")
     for _ in range(_MOST_READINGS):
+        loaded = load(config, corpus, screen)
         try:
-            made = _made(config, corpus, screen)
+            made = _made(config, corpus, *loaded, screen)
             break
         except DamagedError as damage:
             screen.announce(f"{damage}; the data are read anew")
     else:
         raise UserError(f"{cache}: damaged as soon as it is made; is its disk sound? output_dir=... chooses another")
-    if _asked(lambda: corpus.fingerprint(cache, screen.track)) != fingerprint:
+    # The same content now as when the run got its key, and when it was loaded in between.
+    now = _asked(lambda: corpus.fingerprint(cache, screen.track))
+    if now != fingerprint or _loaded(config, corpus, screen) != loaded:
         raise UserError("data: files changed while they were loaded; give the same command again")
     return made
 
 
-def _made(config: Config, corpus: Corpus, screen: Screen) -> tuple[FrameTable, FrameTable]:
-    train, val = load(config, corpus, screen)
+def _made(
+    config: Config, corpus: Corpus, train: Recordings, val: Recordings, screen: Screen
+) -> tuple[FrameTable, FrameTable]:
     if shared := sorted(train.speakers & val.speakers):
         screen.announce(f"warning: {few(shared)} speak in both splits: new speakers will be understood worse")
         if same := sorted(set(train.names) & set(val.names)):

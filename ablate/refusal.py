@@ -17,7 +17,16 @@ from ablate.compose import GROUPS, compose, is_table, nearest, options, user_con
 from ablate.error import BusyError, IncompleteError, UserError
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
+_NOT_WRITABLE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+    errno.EFBIG,
+)
 
 
 def refusal(error: Exception, overrides: Sequence[str]) -> tuple[int, str] | None:
@@ -30,11 +39,12 @@ def refusal(error: Exception, overrides: Sequence[str]) -> tuple[int, str] | Non
         group, _, option = error.missing_cfg_file.rpartition("/")
         return 2, f"{group}={option}: no such option; expected one of {', '.join(sorted(error.options))}"
     if isinstance(error, OverrideParseException):
-        return 2, f"{error.override}: can't be read as key=value: {_line(error.message)}"
+        return 2, f"{error.override}: can't be read as key=value{_how_to_quote(error)}"
     if isinstance(error, ConfigCompositionException) and (key := re.match("Could not override '(.+?)'", str(error))):
         return 2, _unknown_key(key[1], overrides)
     if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
-        return 2, f"{_line(str(error))}; give a group the name of one of its options"
+        wrong = [each for each in overrides if each.partition("=")[0] in GROUPS and each.endswith("=null")]
+        return 2, f"{', '.join(wrong) or _line(str(error))}: give a group the name of one of its options"
     if isinstance(error, UnicodeDecodeError | RecursionError) or "Invalid loaded object type" in str(error):
         return 2, f"{_broken_file()}: not a config that can be read (UTF-8, keys and values, no defaults in a circle)"
     if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
@@ -55,6 +65,17 @@ def in_words(error: Exception, overrides: Sequence[str] = ()) -> str:
     """What is said of an error wherever its cause lies."""
     known = refusal(error, overrides)
     return known[1] if known else f"{type(error).__name__}: {error}"
+
+
+def _how_to_quote(error: OverrideParseException) -> str:
+    """What is wrong with an override, in words of ours where the parser has none, and how to say it."""
+    key, _, value = str(error.override).partition("=")
+    reason = "" if error.message.startswith("Lexer") else f": {_line(error.message)}"
+    if value.startswith(("{", "[")):
+        return f"{reason}; what the command line can't say goes into a file of your own, conf/<group>/<option>.yaml"
+    if value and not set(value) & set("'\""):
+        return f"{reason}; put a value with special characters in quotes: '{key}=\"{value}\"'"
+    return reason
 
 
 def _unknown_key(key: str, overrides: Sequence[str]) -> str:

@@ -59,7 +59,7 @@ def refused(*overrides: str) -> str:
         (["data=hw1p2"], "data.root: missing"),
         (["optimizer.lr=${nowhere}"], "optimizer.lr: Interpolation key 'nowhere' not found"),
         (["wandb.project='a/b c'"], "wandb.project: String should match pattern"),
-        (["wandb.tags=['']"], "wandb.tags[0]: String should have at least 1 character"),
+        (["wandb.tags=['']"], "wandb.tags[0]: expected at least 1 character"),
         (["output_dir="], "output_dir: "),
         (["threads=100000"], "threads: expected less than or equal to 1024"),
         (["arch.depth=100000"], "arch.depth: expected less than or equal to 1000"),

@@ -5,6 +5,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,7 +13,11 @@ from ablate.compose import instantiate
 from ablate.display import Screen
 from ablate.error import UserError
 from ablate.prepare import Tables, prepare
+from ablate.recipe.data.cache import Recordings
+from ablate.recipe.data.corpus import Split
+from ablate.recipe.data.hw1p2 import HW1P2
 from ablate.recipe.data.table import FrameTable
+from tests.recipe.data.hw1p2_folder import write
 from tests.training import config_of, prepared
 
 
@@ -103,3 +108,28 @@ def test_data_that_change_before_they_are_loaded_are_refused(tmp_path: Path) -> 
     config = config_of(SMALL, tmp_path)
     with pytest.raises(UserError, match="data: files changed while they were loaded"):
         prepare(config, instantiate(config, "data"), "the fingerprint of other data", Screen())
+
+
+def test_data_that_change_and_change_back_while_they_are_loaded_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write(tmp_path / "root", lengths={"1-a": 200, "2-b": 200}, num_mfcc=13)
+    file = root / "dev-clean/mfcc/1-a.npy"
+    whole, load = np.load(file), HW1P2.load
+
+    def interfering(corpus: HW1P2, split: Split, **options: Any) -> Recordings:
+        if split == "train":
+            return load(corpus, split, **options)
+        monkeypatch.undo()
+        np.save(file, whole + 1)
+        try:
+            return load(corpus, split, **options)
+        finally:
+            np.save(file, whole)
+
+    monkeypatch.setattr(HW1P2, "load", interfering)
+    overrides = ["data=hw1p2", f"data.root={root}", "batch_size=32", "normalization=none"]
+    with pytest.raises(UserError, match="data: files changed while they were loaded"):
+        prepared(overrides, tmp_path)
+    training, _ = prepared(overrides, tmp_path)
+    assert next(training.val.table.utterances())[0].tolist() == whole.tolist()

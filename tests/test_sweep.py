@@ -385,6 +385,16 @@ def test_a_finished_study_asked_again_needs_no_torch(ablate: Command, tiny: list
     assert "nothing is left to do here" in again.stdout and again.stdout.endswith("[]\n")
 
 
+def test_a_fraction_without_sound_data_is_refused_before_any_run(ablate: Command, tmp_path: Path) -> None:
+    root = write(tmp_path / "root", lengths={f"{speaker}-a": 40 for speaker in range(8)}, num_mfcc=13)
+    for file in sorted((root / "train-clean-100/mfcc").iterdir())[1:]:
+        file.write_bytes(b"")
+    shared = ["data=hw1p2", "data.root=root", "data.on_bad_utterance=drop", "epochs=1", "batch_size=16"]
+    done = ablate("-m", *shared, "data.fraction=1,0.01", "study.seeds=4", "wandb.mode=disabled")
+    assert done.returncode == 2 and "data.fraction=0.01: all that it takes is bad (1 of 8 utt" in done.stderr
+    assert not (tmp_path / "outputs" / "runs").exists()
+
+
 def test_data_that_change_during_a_study_mix_with_no_run(tmp_path: Path, environment: dict[str, str]) -> None:
     root = write(tmp_path / "root", lengths={"1-a": 200, "2-b": 200}, num_mfcc=13)
     overrides = ["-m", "data=hw1p2", "data.root=root", "batch_size=32", "wandb.mode=disabled", "arch.width=16"]

@@ -37,7 +37,7 @@ def data(utterances: int, folder: Path, rounds: int) -> int:
     sizes = _make(root, utterances)
     print(f"{root}: {', '.join(f'{number:,} utterances, {frames:,} frames' for number, frames in sizes)}")
     tables = {dtype: sum(_table_bytes(*size, bytes_each) for size in sizes) for dtype, bytes_each in _BYTES.items()}
-    output = folder / "outputs"
+    output = folder / f"{root.name}-outputs"
     shutil.rmtree(output, ignore_errors=True)
     _make(folder / "hw1p2-20", 20)
     _, bare = _start([f"data.root={folder / 'hw1p2-20'}", f"output_dir={output}", "batch_size=64"])

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from ablate.file import write_atomically
+from ablate.recipe.data.content import Content
 from ablate.recipe.data.subset import subset
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _FORMAT = 2  # of the file, and of what is checked before an utterance gets into it
+_SUFFIX = ".frames"
 _LENGTH_BYTES = 8  # of the first number at the file's end: how long the index before it is
 _CHECKSUM_BYTES = 4  # of the last one, the index's
 
@@ -50,6 +53,13 @@ class Fault:
     name: str
     speaker: str
     lines: tuple[str, ...]
+
+
+class Sources(NamedTuple):
+    """What a split is made from: its `identity` names the content, and `files` are equal while none is touched."""
+
+    identity: str
+    files: Sequence[Content] = ()
 
 
 class _Entry(NamedTuple):
@@ -101,7 +111,8 @@ class Recordings:
         taken = subset([entry.speaker for entry in self.entries], fraction, seed)
         part = dataclasses.replace(self, entries=tuple(self.entries[i] for i in taken))
         if not part.names:
-            raise ValueError(f"data.fraction={fraction:g}: takes {len(taken)} utterances, all bad; take more")
+            number = f"{len(taken)} of {len(self.entries)} utterances"
+            raise ValueError(f"data.fraction={fraction:g}: all that it takes is bad ({number}); take more")
         return part
 
     def utterances(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -131,29 +142,40 @@ class Recordings:
 
 
 def cached(
-    path: Path, identify: Callable[[], str], num_mfcc: int, make: Callable[[], Iterable[Utterance | Fault]]
+    path: Path, look: Callable[[], Sources], num_mfcc: int, make: Callable[[Sources], Iterable[Utterance | Fault]]
 ) -> Recordings:
     """The split at `path`, made if what stands there is not whole, of another identity or of another version.
 
-    `identify` names all that the utterances follow from. They are written as they are made, never held together.
-    Raises `ValueError` if their identity changes meanwhile.
+    `look` finds its sources. Utterances are written as they are made, never held together. Raises `ValueError` if
+    their sources are touched meanwhile.
     """
-    identity = identify()
-    if found := _open(path, identity, num_mfcc):
+    sources = look()
+    if found := _open(path, sources.identity, num_mfcc):
         return found
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):  # one process makes it, the others wait
-        if found := _open(path, identity, num_mfcc):
+    _tidy(path.parent)
+    with FileLock(_lock(path)):  # one process makes it, the others wait
+        if found := _open(path, sources.identity, num_mfcc):
             return found
-        for left in path.parent.glob(f".{path.name}.*.tmp"):  # by a killed process
-            left.unlink()
         with write_atomically(path) as file:
-            _write(file, identity, num_mfcc, make())
-            if identify() != identity:
+            _write(file, sources.identity, num_mfcc, make(sources))
+            if look() != sources:
                 raise ValueError("data: files changed while they were read; give the same command again")
-    found = _open(path, identity, num_mfcc)
+    found = _open(path, sources.identity, num_mfcc)
     assert found
     return found
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what killed processes have left: the beginnings of files that nobody is making."""
+    for left in folder.glob(f".*{_SUFFIX}.*.tmp"):
+        made = left.name[1:].partition(_SUFFIX)[0] + _SUFFIX
+        with contextlib.suppress(Timeout), FileLock(_lock(folder / made), timeout=0):
+            left.unlink(missing_ok=True)
+
+
+def _lock(path: Path) -> str:
+    return f"{path}.lock"
 
 
 def _write(file: BinaryIO, identity: str, num_mfcc: int, utterances: Iterable[Utterance | Fault]) -> None:

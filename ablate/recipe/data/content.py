@@ -22,16 +22,19 @@ class File(NamedTuple):
 
     name: str  # relative to the folder that is asked for
     size: int
-    modified_ns: int
-    changed_ns: int  # the time that copying tools can't set
+    times_ns: tuple[int, int]  # of modification, and of change, which copying tools can't set
 
 
 class Content(NamedTuple):
-    """What a file contains, wherever it lies."""
+    """A file and what it contains."""
 
-    name: str
-    size: int
+    file: File
     digest: str  # SHA-256, or why it can't be read
+
+    @property
+    def line(self) -> tuple[str, int, str]:
+        """What of it is the same wherever it lies, and whenever it was copied there."""
+        return self.file.name, self.file.size, self.digest
 
 
 @contextmanager
@@ -60,7 +63,7 @@ def files(folder: Path, suffixes: tuple[str, ...], *, recursive: bool) -> list[F
                     continue
                 if entry.name.lower().endswith(suffixes) and entry.is_file():
                     status = entry.stat()
-                    found.append(File(prefix + entry.name, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+                    found.append(File(prefix + entry.name, status.st_size, (status.st_mtime_ns, status.st_ctime_ns)))
                 elif recursive and entry.is_dir() and (own := _identity(entry.stat())) not in around:  # no circle
                     folders.append((f"{prefix}{entry.name}/", {*around, own}))
     if foreign := sorted(file.name for file in found if not _is_text(file.name)):
@@ -89,13 +92,13 @@ def elsewhere(root: Path, is_right: Callable[[Path], bool]) -> tuple[str, Path] 
 def contents(folder: Path, listed: Sequence[File], memory: Path, track: Track) -> list[Content]:
     """What each file in `folder` contains; of a file that `memory` knows, from there."""
     known = _remembered(memory)
-    new = [file for file in listed if known.get(file.name, [])[:-1] != list(file[1:])]
+    new = [file for file in listed if known.get(file.name, [])[:-1] != [file.size, *file.times_ns]]
     if not new:
-        return [Content(file.name, file.size, str(known[file.name][-1])) for file in listed]
+        return [Content(file, str(known[file.name][-1])) for file in listed]
     fresh = {file.name: _digest(folder / file.name) for file in track(new, len(new), f"hashing {folder.name}")}
-    found = [Content(file.name, file.size, fresh.get(file.name) or str(known[file.name][-1])) for file in listed]
+    found = [Content(file, fresh.get(file.name) or str(known[file.name][-1])) for file in listed]
     whole = readable(found)
-    kept = {file.name: [*file[1:], own.digest] for file, own in zip(listed, found, strict=True) if own.name in whole}
+    kept = {file.name: [file.size, *file.times_ns, digest] for file, digest in found if file.name in whole}
     with contextlib.suppress(OSError), write_atomically(memory) as stream:  # only a memory
         stream.write(json.dumps(kept).encode())
     return found
@@ -103,7 +106,7 @@ def contents(folder: Path, listed: Sequence[File], memory: Path, track: Track) -
 
 def readable(found: Iterable[Content]) -> set[str]:
     """The names of the files that could be read."""
-    return {content.name for content in found if not content.digest.startswith(_UNREADABLE)}
+    return {file.name for file, digest in found if not digest.startswith(_UNREADABLE)}
 
 
 def name_of(content: object) -> str:

@@ -16,7 +16,7 @@ from annotated_types import Len
 from numpy.lib.format import MAGIC_PREFIX, read_array_header_1_0, read_array_header_2_0, read_magic
 
 from ablate.quantity import PositiveFraction
-from ablate.recipe.data.cache import Fault, Recordings, Utterance, cached
+from ablate.recipe.data.cache import Fault, Recordings, Sources, Utterance, cached
 from ablate.recipe.data.content import Content, File, contents, elsewhere, files, listing, name_of, readable
 from ablate.recipe.data.corpus import Boundary, Context, Dtype, Split, Track
 from ablate.recipe.data.fault import OnBadUtterance, all_told, noted, settle
@@ -36,7 +36,7 @@ class HW1P2:
     test split may have no transcripts.
     """
 
-    root: str
+    root: Name
     train: Name
     val: Name
     test: Name
@@ -50,7 +50,7 @@ class HW1P2:
         """A hash over (split, relative name, size, content) of all files of the training and validation splits."""
         splits: tuple[Split, ...] = ("train", "val")
         found = all_told(lambda split: _contents(self._folder(split), cache, track), splits)
-        return name_of([[split, *content] for split, own in zip(splits, found, strict=True) for content in own])
+        return name_of([[split, *content.line] for split, own in zip(splits, found, strict=True) for content in own])
 
     def num_mfcc(self) -> int:
         """Coefficients a frame, as most of some files of the training split have them."""
@@ -62,12 +62,11 @@ class HW1P2:
         folder, num_mfcc = self._folder(split), self.num_mfcc()
         path = cache / f"hw1p2-{_name(folder)}.frames"
 
-        def ask() -> list[Content]:
-            return _contents(folder, cache, track)
+        def look() -> Sources:
+            found = _contents(folder, cache, track)
+            return Sources(name_of([*(content.line for content in found), num_mfcc]), found)
 
-        whole = cached(
-            path, lambda: name_of([*ask(), num_mfcc]), num_mfcc, lambda: _read(folder, ask(), num_mfcc, track)
-        )
+        whole = cached(path, look, num_mfcc, lambda sources: _read(folder, sources.files, num_mfcc, track))
         settle(whole, folder, self.on_bad_utterance, path.with_suffix(".faults.txt"))
         return whole.part(self.fraction, seed) if split == "train" else whole
 
@@ -113,7 +112,7 @@ def _files(folder: Path) -> list[File]:
 
 def _read(folder: Path, found: Sequence[Content], num_mfcc: int, track: Track) -> Iterator[Utterance | Fault]:
     """Every utterance of the split, or all that is wrong with its files."""
-    names = sorted({Path(content.name).stem for content in found})
+    names = sorted({Path(file.name).stem for file, _ in found})
     known, is_labelled = readable(found), (folder / "transcript").is_dir()
     for name in track(names, len(names), f"reading {folder.name}"):
         speaker, _, _ = name.partition("-")

@@ -151,6 +151,7 @@ def test_settings_decide_the_frames(load: Load) -> None:
         ("+data.labels.x=QQ", r"data.labels\[x\]: expected one of SIL AA .*, found 'QQ'"),
         ("data.train=[]", r"data.train: expected a folder or a list of speakers, found \[\]"),
         ("data.test=[1.5]", r"data.test: expected a folder or a list of speakers, found \[1.5\]"),
+        ("data.audio=[]", r"data.audio: expected at least 1 item, found \[\]"),
         ("data.audio=[wav]", r"data.audio\[0\]: expected suffixes like .wav, found 'wav'"),
     ):
         with pytest.raises(UserError, match=f"^{said}"):
@@ -259,7 +260,12 @@ def test_a_fault_is_named_by_file_or_its_utterance_dropped(
     [
         (["data.train=nowhere"], "data.train=nowhere: no such folder in data.root=.*, which holds train, val"),
         (["data.alignments=nowhere"], "data.alignments=nowhere: no such folder"),
-        (["data.audio=[.mp3]"], "train: expected files .mp3"),
+        (["data.audio=[.mp3]"], "train: expected files .mp3 .*; data.audio=... are other suffixes"),
+        (
+            ["data.alignments=without"],
+            "train: expected files .textgrid, .phn .*; data.alignments=... is another f",
+        ),
+        (["data.train=[17]"], "speakers '17' .*; in a file, names of digits need quotes"),
         (["data.root=root/train"], "data.train=train: .*; it is one level too low, did you mean data.root=.*/root?"),
         (["data.root=."], "data.train=train: .*; it is one level too high, did you mean data.root=.*/root?"),
         (["data.num_mels=300"], "data.num_mels=300: .* too many for windows of 400 samples"),
@@ -269,6 +275,7 @@ def test_what_is_not_there_is_told(
     overrides: list[str], said: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(root.parent)
+    (root.parent / "without/train").mkdir(parents=True)
     with pytest.raises(ValueError, match=said):
         corpus(root, *overrides).load("train", seed=0, cache=tmp_path / "cache", track=silent)
     with pytest.raises(ValueError, match=r"data.test: expected a folder or a list"):

@@ -8,14 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from ablate.recipe.data import cache
-from ablate.recipe.data.cache import DamagedError, Fault, Recordings, Utterance, cached
+from ablate.recipe.data.cache import DamagedError, Fault, Recordings, Sources, Utterance, cached
+from ablate.recipe.data.content import Content, File
 
 LENGTHS = (5, 1, 3)
 
 
-def made(value: float = 0.0) -> Iterator[Utterance | Fault]:
+def look() -> Sources:
+    return Sources("identity")
+
+
+def made(sources: Sources | None = None, value: float = 0.0) -> Iterator[Utterance | Fault]:
     for number, length in enumerate(LENGTHS):
         features = np.full((length, 2), value + number, np.float32)
         yield Utterance(f"{number}-é\udcff", str(number), features, np.full(length, number, np.uint8))
@@ -23,12 +29,16 @@ def made(value: float = 0.0) -> Iterator[Utterance | Fault]:
             yield Fault("1-z", "1", ("broken", "missing"))
 
 
+def touched(time_ns: int) -> Content:
+    return Content(File("a", 1, (0, time_ns)), "digest")
+
+
 def values(recordings: Recordings) -> list[float]:
     return [float(features[0, 0]) for features, _ in recordings.utterances()]
 
 
 def test_it_holds_what_was_put_into_it(tmp_path: Path) -> None:
-    recordings = cached(tmp_path / "a.frames", lambda: "identity", 2, made)
+    recordings = cached(tmp_path / "a.frames", look, 2, made)
     assert recordings.names == ["0-é\udcff", "1-é\udcff", "2-é\udcff"] and recordings.lengths == list(LENGTHS)
     assert recordings.faults == {"1-z": ["broken", "missing"]} and recordings.speakers == {"0", "1", "2"}
     for number, (features, labels) in enumerate(recordings.utterances()):
@@ -36,46 +46,46 @@ def test_it_holds_what_was_put_into_it(tmp_path: Path) -> None:
 
 
 def test_it_is_made_once(tmp_path: Path) -> None:
-    first = cached(tmp_path / "a.frames", lambda: "identity", 2, made)
-    assert values(cached(first.path, lambda: "identity", 2, lambda: made(9.0))) == values(first)
+    first = cached(tmp_path / "a.frames", look, 2, made)
+    assert values(cached(first.path, look, 2, lambda _: made(value=9.0))) == values(first)
 
 
 def test_of_another_identity_or_size_it_is_made_anew(tmp_path: Path) -> None:
     path = tmp_path / "a.frames"
-    cached(path, lambda: "identity", 2, made)
-    assert values(cached(path, lambda: "other", 2, lambda: made(9.0))) == [9, 10, 11]
+    cached(path, look, 2, made)
+    assert values(cached(path, lambda: Sources("other"), 2, lambda _: made(value=9.0))) == [9, 10, 11]
 
 
 def test_of_another_version_it_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.frames"
-    cached(path, lambda: "identity", 2, made)
+    cached(path, look, 2, made)
     monkeypatch.setattr(cache, "_FORMAT", cache._FORMAT + 1)
-    assert values(cached(path, lambda: "identity", 2, lambda: made(9.0))) == [9, 10, 11]
+    assert values(cached(path, look, 2, lambda _: made(value=9.0))) == [9, 10, 11]
 
 
 def test_cut_short_anywhere_or_foreign_it_is_made_anew(tmp_path: Path) -> None:
     path = tmp_path / "a.frames"
-    cached(path, lambda: "identity", 2, made)
+    cached(path, look, 2, made)
     whole = path.read_bytes()
     broken = [whole[:size] for size in range(len(whole))]
     foreign = [whole[1:], whole[7:], whole + b"\0", b"\xff" * 100, b"[]" + (2).to_bytes(8, "little")]
     for content in [*broken, *foreign]:
         path.write_bytes(content)
-        assert cached(path, lambda: "identity", 2, made).path.read_bytes() == whole
+        assert cached(path, look, 2, made).path.read_bytes() == whole
 
 
 def test_whichever_bit_changes_the_next_reader_makes_it_anew_or_says_so(tmp_path: Path) -> None:
     path = tmp_path / "a.frames"
-    recordings = cached(path, lambda: "identity", 2, made)
+    recordings = cached(path, look, 2, made)
     whole = path.read_bytes()
     for position in range(len(whole)):
         broken = bytearray(whole)
         broken[position] ^= 1
         path.write_bytes(broken)
         with contextlib.suppress(DamagedError):
-            list(cached(path, lambda: "identity", 2, made).utterances())
+            list(cached(path, look, 2, made).utterances())
             assert path.read_bytes() == whole
-        list(cached(path, lambda: "identity", 2, made).utterances())
+        list(cached(path, look, 2, made).utterances())
         assert path.read_bytes() == whole
     with pytest.raises(DamagedError, match=r"a.frames: 1-.* is not what was written there"):
         path.write_bytes(whole[:47] + b"x" + whole[48:])
@@ -84,35 +94,39 @@ def test_whichever_bit_changes_the_next_reader_makes_it_anew_or_says_so(tmp_path
         list(recordings.utterances())
 
 
-def test_what_changes_while_it_is_read_is_not_kept(tmp_path: Path) -> None:
-    identities = iter(["before", "after"])
+@pytest.mark.parametrize("now", [Sources("identity", [touched(2)]), Sources("other", [touched(1)])])
+def test_what_is_touched_while_it_is_read_is_not_kept(now: Sources, tmp_path: Path) -> None:
+    seen = iter([Sources("identity", [touched(1)]), now])
     with pytest.raises(ValueError, match="changed while they were read"):
-        cached(tmp_path / "a.frames", lambda: next(identities), 2, made)
+        cached(tmp_path / "a.frames", lambda: next(seen), 2, made)
     assert not (tmp_path / "a.frames").exists()
 
 
 def test_what_fails_or_is_killed_leaves_nothing_behind(tmp_path: Path) -> None:
     path = tmp_path / "a.frames"
 
-    def failing() -> Iterator[Utterance | Fault]:
+    def failing(sources: Sources) -> Iterator[Utterance | Fault]:
         yield from made()
         raise RuntimeError("planted")
 
     with pytest.raises(RuntimeError):
-        cached(path, lambda: "identity", 2, failing)
+        cached(path, look, 2, failing)
     assert [file.name for file in tmp_path.iterdir()] == ["a.frames.lock"]
-    (tmp_path / ".a.frames.1234.tmp").write_bytes(b"of a killed process")
-    cached(path, lambda: "identity", 2, made)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.frames", "a.frames.lock"]
+    for name in ("a", "b", "c"):
+        (tmp_path / f".{name}.frames.1234.tmp").write_bytes(b"of a killed process, or of one that works")
+    with FileLock(tmp_path / "c.frames.lock"):
+        cached(path, look, 2, made)
+    left = {file.name for file in tmp_path.iterdir() if not file.name.endswith(".lock")}
+    assert left == {"a.frames", ".c.frames.1234.tmp"}
 
 
 def _ask(path: Path) -> None:
-    def slowly() -> Iterator[Utterance | Fault]:
+    def slowly(sources: Sources) -> Iterator[Utterance | Fault]:
         with (path.parent / "makers").open("a") as makers:
             makers.write(f"{os.getpid()}\n")
         yield from made()
 
-    assert values(cached(path, lambda: "identity", 2, slowly)) == [0, 1, 2]
+    assert values(cached(path, look, 2, slowly)) == [0, 1, 2]
 
 
 def test_of_several_processes_one_makes_it(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_only_what_changed_is_read(folder: Path, tmp_path: Path) -> None:
     def ask() -> tuple[dict[str, str], list[str]]:
         track = Track()
         found = contents(folder, files(folder, (".npy",), recursive=True), tmp_path / "memory.json", track)
-        return {content.name: content.digest for content in found}, track.names
+        return {file.name: digest for file, digest in found}, track.names
 
     found, read = ask()
     assert found == {

@@ -226,7 +226,7 @@ def test_mending_one_utterance_moves_no_other_into_a_fraction(tmp_path: Path, lo
 def test_a_fraction_of_bad_utterances_is_refused(root: Path, load: Load) -> None:
     for name in ("1-a", "2-c"):
         (root / "train-clean-100/mfcc" / f"{name}.npy").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"data.fraction=0.01: takes 1 utterances, all bad"):
+    with pytest.raises(ValueError, match=r"data.fraction=0.01: all that it takes is bad \(1 of 3 utterances\)"):
         for seed in range(20):
             made = corpus(root, "data.fraction=0.01", "data.on_bad_utterance=drop")
             made.load("train", seed=seed, cache=root / "cache", track=silent)
@@ -282,8 +282,10 @@ def test_both_empty_splits_are_told(root: Path, load: Load, tmp_path: Path) -> N
         corpus(root).fingerprint(tmp_path, silent)
     with pytest.raises(ValueError, match=r"expected a/mfcc and a/transcript, found .*\n.*expected b/mfcc and b/"):
         corpus(root, "data.train=a", "data.val=b").fingerprint(tmp_path, silent)
-    with pytest.raises(UserError, match=r"data.train: .* at least 1 character"):
+    with pytest.raises(UserError, match=r"data.train: expected at least 1 character, found ''"):
         corpus(root, "data.train=")
+    with pytest.raises(UserError, match=r"data.root: expected at least 1"):
+        corpus(Path("''"))
 
 
 def test_all_that_is_wrong_with_an_utterance_is_told_at_once(root: Path, load: Load) -> None:
@@ -315,6 +317,29 @@ def test_a_file_that_can_not_be_read_for_a_moment_is_no_fault(
         load("train", "data.on_bad_utterance=drop")
     monkeypatch.undo()
     assert load("train", "data.on_bad_utterance=drop").names == list(LENGTHS)
+
+
+def test_a_file_that_changes_while_it_is_read_and_back_again_is_not_believed(
+    root: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = np.load
+    mfcc = root / "train-clean-100/mfcc/1-b.npy"
+
+    def interfering(file: Path, **options: Any) -> Any:
+        if file != mfcc or options.get("mmap_mode"):
+            return read(file, **options)
+        whole = mfcc.read_bytes()
+        mfcc.write_bytes(whole[:-4])
+        try:
+            return read(file, **options)
+        finally:
+            mfcc.write_bytes(whole)
+
+    monkeypatch.setattr(np, "load", interfering)
+    with pytest.raises(ValueError, match=r"files changed while they were read"):
+        load("train", "data.on_bad_utterance=drop")
+    monkeypatch.undo()
+    assert load("train").names == list(LENGTHS)
 
 
 def test_a_file_that_can_be_read_again_is_taken(root: Path, load: Load) -> None:

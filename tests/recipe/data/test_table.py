@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ablate.recipe.data.cache import Fault, Recordings, Utterance, cached
+from ablate.recipe.data.cache import Fault, Recordings, Sources, Utterance, cached
 from ablate.recipe.data.corpus import GAP, Boundary
 from ablate.recipe.data.table import FrameTable
 from ablate.recipe.normalization import cmn
@@ -79,7 +79,7 @@ def recorded(lengths: list[int], folder: Path) -> Recordings:
         Utterance(f"{i}-a", str(i), draw.normal(100, 9, (length, 3)).astype(np.float32), np.full(length, i, np.uint8))
         for i, length in enumerate(lengths)
     ]
-    return cached(folder / "a.frames", lambda: "identity", 3, lambda: [*made, Fault("x", "x", ("broken",))])
+    return cached(folder / "a.frames", lambda: Sources("identity"), 3, lambda _: [*made, Fault("x", "x", ("broken",))])
 
 
 @pytest.mark.parametrize("boundary", ["zero", "bleed"])

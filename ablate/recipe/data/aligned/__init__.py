@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator
 from ablate.quantity import Count, Integer, Positive, PositiveFraction
 from ablate.recipe.data.aligned import segment
 from ablate.recipe.data.aligned.tree import Paths, Tree
-from ablate.recipe.data.cache import Fault, Recordings, Utterance, cached
+from ablate.recipe.data.cache import Fault, Recordings, Sources, Utterance, cached
 from ablate.recipe.data.content import Content, name_of, readable
 from ablate.recipe.data.corpus import Boundary, Context, Dtype, Split, Track
 from ablate.recipe.data.fault import OnBadUtterance, all_told, noted, settle
@@ -64,8 +64,8 @@ class Aligned:
     maps it to, else the ARPAbet phoneme of that name, in any case, with or without a digit of stress.
     """
 
-    root: str
-    alignments: str | None
+    root: Annotated[str, Len(1)]
+    alignments: Annotated[str, Len(1)] | None
     train: Part
     val: Part
     test: Part
@@ -95,7 +95,7 @@ class Aligned:
         """A hash over (split, relative name, size, content) of the training and validation splits' files."""
         splits: tuple[Split, ...] = ("train", "val")
         found = all_told(lambda split: self._tree(split).contents(cache, track), splits)
-        return name_of([[split, own] for split, own in zip(splits, found, strict=True)])
+        return name_of([[split, [content.line for content in own]] for split, own in zip(splits, found, strict=True)])
 
     def num_mfcc(self) -> int:
         """Coefficients a frame."""
@@ -109,12 +109,11 @@ class Aligned:
         places = [str(tree.audio.resolve()), str(tree.alignments.resolve()), tree.speakers, settings]
         path = cache / f"aligned-{name_of(places)}.frames"
 
-        def ask() -> list[Content]:
-            return tree.contents(cache, track)
+        def look() -> Sources:
+            found = tree.contents(cache, track)
+            return Sources(name_of([settings, versions, [content.line for content in found]]), found)
 
-        whole = cached(
-            path, lambda: name_of([settings, versions, ask()]), self.n_mfcc, lambda: self._read(tree, ask(), track)
-        )
+        whole = cached(path, look, self.n_mfcc, lambda sources: self._read(tree, sources.files, track))
         settle(whole, tree.audio, self.on_bad_utterance, path.with_suffix(".faults.txt"))
         return whole.part(self.fraction, seed) if split == "train" else whole
 

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from ablate.recipe.data.content import Content, File, contents, elsewhere, files, listing, name_of
 from ablate.recipe.data.corpus import Split, Track
 
+Key = Literal["root", "alignments"]
 ALIGNMENTS = (".textgrid", ".phn")
 
 
@@ -64,7 +65,7 @@ class Tree:
             raise ValueError(f"data.{split}: expected a folder or a list of speakers, found none")
         below, speakers = (part, None) if isinstance(part, str) else (".", tuple(part))
         folders: dict[str, Path] = {}
-        for key, given in (("root", root), ("alignments", alignments or root)):
+        for key, given in (("root", root), ("alignments", root if alignments is None else alignments)):
             tree = Path(given).expanduser()
             if not tree.is_dir():
                 raise ValueError(f"data.{key}={given}: no such folder")
@@ -84,35 +85,42 @@ class Tree:
         Raises `ValueError` where there is no audio, no alignment, or nothing of one of the speakers.
         """
         found: list[Content] = []
-        for folder, suffixes, listed in self._listed():
+        for key, folder, suffixes, listed in self._listed():
             memory = cache / f"aligned-{name_of([str(folder.resolve()), suffixes])}.json"
-            own = {file.name for file in self._chosen(folder, suffixes, listed)}
-            found += [content for content in contents(folder, listed, memory, track) if content.name in own]
+            own = set(self._chosen(key, folder, suffixes, listed))
+            found += [content for content in contents(folder, listed, memory, track) if content.file in own]
         return sorted(found)
 
     def utterances(self) -> list[Paths]:
         """The split's, by name."""
         found: dict[str, Paths] = {}
-        for place, (folder, suffixes, listed) in enumerate(self._listed()):
-            for file in self._chosen(folder, suffixes, listed):
+        for key, folder, suffixes, listed in self._listed():
+            for file in self._chosen(key, folder, suffixes, listed):
                 stem = _stem(file.name, suffixes)
                 paths = found.setdefault(stem, Paths(stem, self._speaker(stem), [], []))
-                (paths.audio, paths.alignments)[place].append(file.name)
+                (paths.audio if key == "root" else paths.alignments).append(file.name)
         return [found[name] for name in sorted(found)]
 
-    def _listed(self) -> list[tuple[Path, tuple[str, ...], list[File]]]:
-        places = ((self.audio, self.suffixes), (self.alignments, ALIGNMENTS))
-        return [(folder, suffixes, files(folder, suffixes, recursive=True)) for folder, suffixes in places]
+    def _listed(self) -> list[tuple[Key, Path, tuple[str, ...], list[File]]]:
+        places: list[tuple[Key, Path, tuple[str, ...]]] = [
+            ("root", self.audio, self.suffixes),
+            ("alignments", self.alignments, ALIGNMENTS),
+        ]
+        return [(key, folder, suffixes, files(folder, suffixes, recursive=True)) for key, folder, suffixes in places]
 
-    def _chosen(self, folder: Path, suffixes: tuple[str, ...], listed: Sequence[File]) -> list[File]:
+    def _chosen(self, key: Key, folder: Path, suffixes: tuple[str, ...], listed: Sequence[File]) -> list[File]:
         if not listed:
-            raise ValueError(f"{folder}: expected files {', '.join(suffixes)} (in any case), found none")
+            raise ValueError(
+                f"{folder}: expected files {', '.join(suffixes)} (in any case), found none; "
+                + ("data.audio=... are other suffixes" if key == "root" else "data.alignments=... is another folder")
+            )
         speakers = {file: self._speaker(_stem(file.name, suffixes)) for file in listed}
         if self.speakers is None:
             return list(listed)
         if unknown := [name for name in self.speakers if name not in speakers.values()]:
             near = [f"{name!r} (nearest there: {_nearest(name, set(speakers.values()))})" for name in unknown]
-            raise ValueError(f"{folder}: no files {', '.join(suffixes)} of the speakers {', '.join(near)}")
+            hint = "; in a file, names of digits need quotes" if any(map(str.isdigit, unknown)) else ""
+            raise ValueError(f"{folder}: no files {', '.join(suffixes)} of the speakers {', '.join(near)}{hint}")
         return [file for file in listed if speakers[file] in self.speakers]
 
     def _speaker(self, name: str) -> str:

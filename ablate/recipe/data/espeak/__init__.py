@@ -20,7 +20,7 @@ import numpy as np
 from annotated_types import Ge, Le, Len
 
 from ablate.quantity import Count, Fraction, NonNegativeInteger, PositiveFraction
-from ablate.recipe.data.cache import Recordings, Utterance, cached
+from ablate.recipe.data.cache import Recordings, Sources, Utterance, cached
 from ablate.recipe.data.corpus import Boundary, Context, Dtype, Split, Track
 from ablate.recipe.data.espeak.alignment import align
 from ablate.recipe.data.espeak.sentence import sentence
@@ -119,7 +119,7 @@ class Espeak:
         """The split, made if it isn't yet (about 10 CPU seconds for `espeak`)."""
         identity = self.fingerprint(cache, track)
         path = cache / f"espeak-{identity}-{split}.frames"
-        whole = cached(path, lambda: identity, self.coefficients, lambda: self._make(split, track))
+        whole = cached(path, lambda: Sources(identity), self.coefficients, lambda _: self._make(split, track))
         return whole.part(self.fraction, seed) if split == "train" else whole
 
     def _make(self, split: Split, track: Track) -> Iterator[Utterance]:
