@@ -261,9 +261,7 @@ def _compose_all(
                 corpus = compose.instantiate(config, "data")
                 fingerprint = _fingerprint(config, corpus)
             except (UserError, ValueError) as error:
-                said, factor = str(error), name.partition("=")[0]
-                is_named = not levels or said.startswith((f"{factor}=", f"{factor}:"))
-                raise UserError(said if is_named else f"{name}: {said}") from error
+                raise UserError(f"{name}: {error}" if levels else str(error)) from error
             shared = [each for each in [*given, *constant] if not is_outside(each.lstrip("+").partition("=")[0])]
             yield Composed(
                 arm=name,

@@ -21,8 +21,7 @@ from ablate.error import UserError
 from ablate.recipe import arch
 from ablate.recipe.augmentation import Augmentation
 from ablate.recipe.data.cache import DamagedError, Recordings
-from ablate.recipe.data.corpus import Corpus, Split
-from ablate.recipe.data.fault import all_told
+from ablate.recipe.data.corpus import Corpus, Split, combined, of_both
 from ablate.recipe.data.phoneme import PHONEMES
 from ablate.recipe.data.table import FrameTable
 from ablate.recipe.optimizer import takes_two_gradients
@@ -161,8 +160,7 @@ def cost(config: Config) -> float:
 
 
 def prepare(config: Config, corpus: Corpus, fingerprint: str, screen: Screen, tables: Tables | None = None) -> Training:
-    """All parts of a training on the data of this fingerprint. What is wrong with the config is refused before they
-    are loaded.
+    """All parts of a training. What is wrong with the config is refused before data of this fingerprint are loaded.
 
     Raises `UserError`.
     """
@@ -224,40 +222,30 @@ def load(config: Config, corpus: Corpus, screen: Screen) -> tuple[Recordings, Re
 
     Raises `UserError` that names what is wrong with either.
     """
-    train, val = _loaded(config, corpus, screen)
+    cache = Path(config["output_dir"], "cache")
+
+    def read(split: Split) -> Recordings:
+        return corpus.load(split, seed=config["seed"], cache=cache, track=screen.track)
+
+    train, val = _asked(lambda: of_both(read))
     for name, recordings in (("train", train), ("val", val)):
         if faults := recordings.faults:
             screen.say(f"bad utterances of data.{name} left out: {len(faults)} ({few(list(faults))})")
     return train, val
 
 
-def _loaded(config: Config, corpus: Corpus, screen: Screen) -> tuple[Recordings, Recordings]:
-    cache = Path(config["output_dir"], "cache")
-    splits: tuple[Split, ...] = ("train", "val")
-
-    def read(split: Split) -> Recordings:
-        return corpus.load(split, seed=config["seed"], cache=cache, track=screen.track)
-
-    train, val = _asked(lambda: all_told(read, splits))
-    return train, val
-
-
 def _tables(config: Config, corpus: Corpus, fingerprint: str, screen: Screen) -> tuple[FrameTable, FrameTable]:
-    cache = Path(config["output_dir"], "cache")
     for _ in range(_MOST_READINGS):
-        loaded = load(config, corpus, screen)
+        train, val = load(config, corpus, screen)
+        if combined(train.identity, val.identity) != fingerprint:
+            raise UserError("data: files have changed since the run began; give the same command again")
         try:
-            made = _made(config, corpus, *loaded, screen)
-            break
+            return _made(config, corpus, train, val, screen)
         except DamagedError as damage:
             screen.announce(f"{damage}; the data are read anew")
-    else:
-        raise UserError(f"{cache}: damaged as soon as it is made; is its disk sound? output_dir=... chooses another")
-    # The same content now as when the run got its key, and when it was loaded in between.
-    now = _asked(lambda: corpus.fingerprint(cache, screen.track))
-    if now != fingerprint or _loaded(config, corpus, screen) != loaded:
-        raise UserError("data: files changed while they were loaded; give the same command again")
-    return made
+    raise UserError(
+        f"output_dir={config['output_dir']}: the cache in it is damaged as soon as it is made; is its disk sound?"
+    )
 
 
 def _made(

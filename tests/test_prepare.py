@@ -106,7 +106,7 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_data_that_change_before_they_are_loaded_are_refused(tmp_path: Path) -> None:
     config = config_of(SMALL, tmp_path)
-    with pytest.raises(UserError, match="data: files changed while they were loaded"):
+    with pytest.raises(UserError, match="data: files have changed since the run began"):
         prepare(config, instantiate(config, "data"), "the fingerprint of other data", Screen())
 
 
@@ -129,7 +129,7 @@ def test_data_that_change_and_change_back_while_they_are_loaded_are_refused(
 
     monkeypatch.setattr(HW1P2, "load", interfering)
     overrides = ["data=hw1p2", f"data.root={root}", "batch_size=32", "normalization=none"]
-    with pytest.raises(UserError, match="data: files changed while they were loaded"):
+    with pytest.raises(UserError, match="data: files have changed since the run began"):
         prepared(overrides, tmp_path)
     training, _ = prepared(overrides, tmp_path)
     assert next(training.val.table.utterances())[0].tolist() == whole.tolist()

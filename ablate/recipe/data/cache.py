@@ -56,7 +56,7 @@ class Fault:
 
 
 class Sources(NamedTuple):
-    """What a split is made from: its `identity` names the content, and `files` are equal while none is touched."""
+    """What a split is made of: `identity` names its content wherever it lies, `files` tell when one was touched."""
 
     identity: str
     files: Sequence[Content] = ()
@@ -76,6 +76,7 @@ class Recordings:
     """The utterances of a split, in the order of their names, read from the cache as often as they are asked for."""
 
     path: Path
+    identity: str  # of the sources that they were made of
     num_mfcc: int
     entries: tuple[_Entry, ...]
 
@@ -214,6 +215,6 @@ def _open(path: Path, identity: str, num_mfcc: int) -> Recordings | None:
         version, *described, frames_end, entries = json.loads(index)
         if version != _FORMAT or described != [identity, num_mfcc] or frames_end != start:
             return None
-        return Recordings(path, num_mfcc, tuple(_Entry(*entry) for entry in entries))
+        return Recordings(path, identity, num_mfcc, tuple(_Entry(*entry) for entry in entries))
     except (OSError, ValueError, TypeError):
         return None

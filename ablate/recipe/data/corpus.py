@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Len
 
 from ablate.quantity import Integer, PositiveFraction
+from ablate.recipe.data.content import name_of
 
 if TYPE_CHECKING:
     from ablate.recipe.data.cache import Recordings
@@ -17,17 +18,20 @@ GAP = 50
 """Zero rows between utterances in a table, hence the widest context: one table serves every context."""
 
 Split = Literal["train", "val", "test"]
+Name = Annotated[str, Len(1)]
 Context = Annotated[Integer, Ge(0), Le(GAP)]
 Boundary = Literal["zero", "bleed"]
 Dtype = Literal["fp32", "bf16"]
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
 """Shows the progress of an iteration of known length under a title: `track(items, total, title)`."""
 
+Answer = TypeVar("Answer")
+
 
 class Corpus(Protocol):
     """A source of speech; its attributes are the keys of its YAML.
 
-    `fingerprint`, `num_mfcc` and `faults` answer without torch and before any table is made.
+    `fingerprint` and `num_mfcc` answer without torch and before any table is made.
     """
 
     @property
@@ -47,7 +51,10 @@ class Corpus(Protocol):
         """Of a table's features."""
 
     def fingerprint(self, cache: Path, track: Track) -> str:
-        """A name of what the splits contain, the same wherever the data lie."""
+        """What the identities of the training and the validation split are `combined` to.
+
+        Raises `ValueError` that names what is wrong with the folders of either.
+        """
 
     def num_mfcc(self) -> int:
         """Coefficients a frame."""
@@ -57,3 +64,26 @@ class Corpus(Protocol):
 
         Raises `ValueError` that names all faults of the split.
         """
+
+
+def of_both(ask: Callable[[Split], Answer]) -> tuple[Answer, Answer]:
+    """What `ask` says of the training and of the validation split.
+
+    Raises `ValueError` with all that it finds wrong with either.
+    """
+    splits: tuple[Split, ...] = ("train", "val")
+    answers, problems = [], []
+    for split in splits:
+        try:
+            answers.append(ask(split))
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(dict.fromkeys(problems)))
+    train, val = answers
+    return train, val
+
+
+def combined(train: str, val: str) -> str:
+    """The fingerprint of splits with these identities; where one recipe makes both, it is the recipe's."""
+    return train if train == val else name_of([train, val])

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 from ablate.file import write_atomically
 from ablate.recipe.data.cache import Recordings
 
 OnBadUtterance = Literal["error", "drop"]
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
 
 _SHOWN = 20
 
@@ -31,19 +29,6 @@ def noted(file: str, faults: list[str], readable: Container[str]) -> Iterator[No
         faults.append(f"{file}: {'missing' if isinstance(error, FileNotFoundError) else error.strerror}")
     except ValueError as error:
         faults.append(f"{file}: {' '.join(str(error).split())}")
-
-
-def all_told(ask: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
-    """What `ask` says of each item. Raises `ValueError` with all that it finds wrong with any of them."""
-    answers, problems = [], []
-    for item in items:
-        try:
-            answers.append(ask(item))
-        except ValueError as error:
-            problems.append(str(error))
-    if problems:
-        raise ValueError("\n".join(dict.fromkeys(problems)))
-    return answers
 
 
 def settle(recordings: Recordings, folder: Path, on_bad_utterance: OnBadUtterance, report: Path) -> None:

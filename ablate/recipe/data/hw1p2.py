@@ -9,22 +9,20 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
-from annotated_types import Len
 from numpy.lib.format import MAGIC_PREFIX, read_array_header_1_0, read_array_header_2_0, read_magic
 
 from ablate.quantity import PositiveFraction
 from ablate.recipe.data.cache import Fault, Recordings, Sources, Utterance, cached
-from ablate.recipe.data.content import Content, File, contents, elsewhere, files, listing, name_of, readable
-from ablate.recipe.data.corpus import Boundary, Context, Dtype, Split, Track
-from ablate.recipe.data.fault import OnBadUtterance, all_told, noted, settle
+from ablate.recipe.data.content import Content, contents, name_of, readable
+from ablate.recipe.data.corpus import Boundary, Context, Dtype, Name, Split, Track, combined, of_both
+from ablate.recipe.data.fault import OnBadUtterance, noted, settle
+from ablate.recipe.data.folder import File, elsewhere, files, listing
 from ablate.recipe.data.phoneme import UNKNOWN, indices, without_boundaries
 
 _ASKED_FILES = 25
-
-Name = Annotated[str, Len(1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +46,7 @@ class HW1P2:
 
     def fingerprint(self, cache: Path, track: Track) -> str:
         """A hash over (split, relative name, size, content) of all files of the training and validation splits."""
-        splits: tuple[Split, ...] = ("train", "val")
-        found = all_told(lambda split: _contents(self._folder(split), cache, track), splits)
-        return name_of([[split, *content.line] for split, own in zip(splits, found, strict=True) for content in own])
+        return combined(*of_both(lambda split: _sources(self._folder(split), cache, track).identity))
 
     def num_mfcc(self) -> int:
         """Coefficients a frame, as most of some files of the training split have them."""
@@ -61,12 +57,12 @@ class HW1P2:
         """The split, read and checked in the first place, and from the cache as long as its files stay the same."""
         folder, num_mfcc = self._folder(split), self.num_mfcc()
         path = cache / f"hw1p2-{_name(folder)}.frames"
-
-        def look() -> Sources:
-            found = _contents(folder, cache, track)
-            return Sources(name_of([*(content.line for content in found), num_mfcc]), found)
-
-        whole = cached(path, look, num_mfcc, lambda sources: _read(folder, sources.files, num_mfcc, track))
+        whole = cached(
+            path,
+            lambda: _sources(folder, cache, track),
+            num_mfcc,
+            lambda sources: _read(folder, sources.files, num_mfcc, track),
+        )
         settle(whole, folder, self.on_bad_utterance, path.with_suffix(".faults.txt"))
         return whole.part(self.fraction, seed) if split == "train" else whole
 
@@ -83,19 +79,20 @@ class HW1P2:
         return root / name
 
 
-def _contents(folder: Path, cache: Path, track: Track) -> list[Content]:
-    """Of each file of a split; asking again reads no data file."""
+def _sources(folder: Path, cache: Path, track: Track) -> Sources:
+    """All files of a split; asking again reads none of them."""
     parts = [part for part in ("mfcc", "transcript") if (folder / part).is_dir()]
     listed = [file._replace(name=f"{part}/{file.name}") for part in parts for file in _files(folder / part)]
     if not listed:
         raise ValueError(f"{folder}: an empty split: expected .npy files in mfcc and transcript, found none")
-    return contents(folder, listed, cache / f"hw1p2-{_name(folder)}.json", track)
+    found = contents(folder, listed, cache / f"hw1p2-{_name(folder)}.json", track)
+    return Sources(name_of([content.line for content in found]), found)
 
 
 def _hint(root: Path, split: Split, name: str) -> str:
     """Where the split is, if it is near, or what other splits are there."""
-    if found := elsewhere(root, lambda near: (near / name / "mfcc").is_dir()):
-        return f"it is {found[0]}, did you mean data.root={found[1]}?"
+    if hint := elsewhere("data.root", root, f"{name}/mfcc"):
+        return hint
     splits = sorted(folder.parent.name for folder in root.glob("*/mfcc") if folder.is_dir())
     there = f", one of {', '.join(splits)}" if splits else ""
     return f"data.{split}= chooses another split{there}"
@@ -120,7 +117,7 @@ def _read(folder: Path, found: Sequence[Content], num_mfcc: int, track: Track) -
         faults: list[str] = []
         features, spelled, labels = None, None, None
         with noted(mfcc, faults, known):
-            features = _features(folder / mfcc)
+            features = _features(folder / mfcc)  # if it can't be used, it still has a length
             features = _finite(features, num_mfcc)
         if is_labelled:
             with noted(transcript, faults, known):
@@ -139,7 +136,8 @@ def _read(folder: Path, found: Sequence[Content], num_mfcc: int, track: Track) -
 @functools.cache
 def _most_common_width(folder: Path, time_ns: int) -> int:
     """Of some of the folder's arrays; remembered, since each run of a study asks."""
-    listed, found = _files(folder), []
+    listed = _files(folder)
+    found = []
     for file in listed[:: max(1, len(listed) // _ASKED_FILES)]:
         with contextlib.suppress(ValueError, OSError):
             found.append(int(_features(folder / file.name, map_only=True).shape[1]))

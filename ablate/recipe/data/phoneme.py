@@ -1,7 +1,7 @@
 """The phonemes that a frame can be, in the course's order, and the spellings under which they come."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -29,19 +29,20 @@ def indices(labels: np.ndarray) -> np.ndarray:
     position = np.minimum(np.searchsorted(_SPELLINGS, labels), len(_SPELLINGS) - 1)
     unknown = np.flatnonzero(_SPELLINGS[position] != labels)
     if len(unknown):
-        _, first = np.unique(labels[unknown], return_index=True)
-        at = unknown[np.sort(first)]
-        raise ValueError(unknown_labels({str(labels[frame]): f"frame {frame}" for frame in at}, _INDEX))
+        raise ValueError(unknown_labels(((str(labels[frame]), f"frame {frame}") for frame in unknown), _INDEX))
     return _CLASSES[position]
 
 
-def unknown_labels(places: Mapping[str, str], known: Iterable[str]) -> str:
-    """What is said of labels that are none, and of the first place of each.
+def unknown_labels(unknown: Iterable[tuple[str, str]], known: Iterable[str]) -> str:
+    """What is said of labels that are none and the places where they stand, the first one of each.
 
-    >>> unknown_labels({"AX": "frame 5"}, ["AY", "B"])
+    >>> unknown_labels([("AX", "frame 5"), ("AX", "frame 6")], ["AY", "B"])
     "unknown label 'AX' at frame 5 (the nearest known one: AY)"
     """
     spelled = {name.upper(): name for name in known}
+    places: dict[str, str] = {}
+    for label, place in unknown:
+        places.setdefault(label, place)
     told = []
     for label, place in places.items():
         nearest = spelled[difflib.get_close_matches(label.upper(), spelled, n=1, cutoff=0)[0]]

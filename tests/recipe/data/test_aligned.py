@@ -192,29 +192,20 @@ def break_it(root: Path, kind: str, utterance: Spoken) -> None:
         write_text_grid(grid, utterance, "phonemes")
     elif kind == "unknown label":
         write_text_grid(grid, utterance._replace(segments=[(0, "SIL"), (5000, "ɹ")]))
-    elif kind == "late start":
+    elif kind in PHN:
         grid.unlink()
-        grid.with_suffix(".phn").write_text(f"3200 {len(utterance.audio)} aa\n")
-    elif kind == "gap":
-        grid.unlink()
-        grid.with_suffix(".phn").write_text(f"0 1600 aa\n8000 {len(utterance.audio)} b\n")
-    elif kind == "overlap":
-        grid.unlink()
-        grid.with_suffix(".phn").write_text(f"0 8000 aa\n1600 {len(utterance.audio)} b\n")
-    elif kind == "small overlap":
-        grid.unlink()
-        grid.with_suffix(".phn").write_text(f"0 3200 aa\n2400 {len(utterance.audio)} b\n")
-    elif kind == "not in order":
-        grid.unlink()
-        grid.with_suffix(".phn").write_text(f"0 1600 aa\n1600 1680 b\n1550 {len(utterance.audio)} b\n")
-    elif kind == "backwards":
-        grid.unlink()
-        grid.with_suffix(".phn").write_text(f"0 8000 aa\n8000 8000 b\n8000 {len(utterance.audio)} b\n")
-    elif kind == "no phn":
-        grid.unlink()
-        grid.with_suffix(".phn").write_text("0 8000\n")
+        grid.with_suffix(".phn").write_text(PHN[kind].format(end=len(utterance.audio)))
 
 
+PHN = {
+    "late start": "3200 {end} aa\n",
+    "gap": "0 1600 aa\n8000 {end} b\n",
+    "overlap": "0 8000 aa\n1600 {end} b\n",
+    "small overlap": "0 3200 aa\n2400 {end} b\n",
+    "not in order": "0 1600 aa\n1600 1680 b\n1550 {end} b\n",
+    "backwards": "0 8000 aa\n8000 8000 b\n8000 {end} b\n",
+    "no phn": "0 8000\n",
+}
 FAULTS = {
     "no alignment": ".wav: no alignment for it",
     "no audio": ".TextGrid: no audio for it",

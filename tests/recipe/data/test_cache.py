@@ -12,7 +12,8 @@ from filelock import FileLock
 
 from ablate.recipe.data import cache
 from ablate.recipe.data.cache import DamagedError, Fault, Recordings, Sources, Utterance, cached
-from ablate.recipe.data.content import Content, File
+from ablate.recipe.data.content import Content
+from ablate.recipe.data.folder import File
 
 LENGTHS = (5, 1, 3)
 

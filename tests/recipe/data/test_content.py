@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ablate.recipe.data.content import contents, elsewhere, files, readable
+from ablate.recipe.data.content import contents, readable
+from ablate.recipe.data.folder import files
 
 
 class Track:
@@ -28,13 +29,6 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "data" / name).write_text(name)
     return tmp_path / "data"
-
-
-def test_files_are_listed_by_suffix(folder: Path) -> None:
-    assert [file.name for file in files(folder, (".npy",), recursive=False)] == ["a.npy", "b.NPY"]
-    assert [file.name for file in files(folder, (".npy", ".txt"), recursive=True)] == [
-        "a.npy", "b.NPY", "below/d.npy", "c.txt",
-    ]  # fmt: skip
 
 
 def test_only_what_changed_is_read(folder: Path, tmp_path: Path) -> None:
@@ -74,30 +68,3 @@ def test_what_can_not_be_read_is_asked_again(folder: Path, tmp_path: Path) -> No
     assert found[0].digest == "unreadable: No such file or directory" and "a.npy" not in readable(found)
     (folder / "a.npy").write_text("a.npy")
     assert "a.npy" in readable(contents(folder, listed, memory, Track()))
-
-
-def test_links_to_folders_are_followed_but_not_in_circles(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere/e.npy").write_text("e")
-    (folder / "link").symlink_to(tmp_path / "elsewhere")
-    (folder / "below/circle").symlink_to(folder)
-    found = [file.name for file in files(folder, (".npy",), recursive=True)]
-    assert found == ["a.npy", "b.NPY", "below/d.npy", "link/e.npy"]
-
-
-def test_a_folder_or_name_that_can_not_be_read_is_told(folder: Path) -> None:
-    with pytest.raises(ValueError, match=r"a.npy: Not a directory; your data"):
-        files(folder / "a.npy", (".npy",), recursive=False)
-    Path(os.fsdecode(os.fsencode(folder) + b"/\xff.npy")).write_text("x")
-    with pytest.raises(ValueError, match=r"expected names in UTF-8, found 1 others \(\\xff.npy\)"):
-        files(folder, (".npy",), recursive=False)
-
-
-def test_a_folder_near_is_found(folder: Path) -> None:
-    def has_below(place: Path) -> bool:
-        return (place / "below").is_dir()
-
-    assert elsewhere(folder / "below", has_below) == ("one level too low", folder)
-    assert elsewhere(folder / "below/further", has_below) == ("two levels too low", folder)
-    assert elsewhere(folder.parent, has_below) == ("one level too high", folder)
-    assert elsewhere(folder, lambda place: False) is None

@@ -14,10 +14,10 @@ from pydantic import AfterValidator, BeforeValidator
 from ablate.quantity import Count, Integer, Positive, PositiveFraction
 from ablate.recipe.data.aligned import segment
 from ablate.recipe.data.aligned.tree import Paths, Tree
-from ablate.recipe.data.cache import Fault, Recordings, Sources, Utterance, cached
+from ablate.recipe.data.cache import Fault, Recordings, Utterance, cached
 from ablate.recipe.data.content import Content, name_of, readable
-from ablate.recipe.data.corpus import Boundary, Context, Dtype, Split, Track
-from ablate.recipe.data.fault import OnBadUtterance, all_told, noted, settle
+from ablate.recipe.data.corpus import Boundary, Context, Dtype, Name, Split, Track, combined, of_both
+from ablate.recipe.data.fault import OnBadUtterance, noted, settle
 from ablate.recipe.data.phoneme import PHONEMES
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ class Aligned:
     maps it to, else the ARPAbet phoneme of that name, in any case, with or without a digit of stress.
     """
 
-    root: Annotated[str, Len(1)]
-    alignments: Annotated[str, Len(1)] | None
+    root: Name
+    alignments: Name | None
     train: Part
     val: Part
     test: Part
@@ -93,9 +93,7 @@ class Aligned:
 
     def fingerprint(self, cache: Path, track: Track) -> str:
         """A hash over (split, relative name, size, content) of the training and validation splits' files."""
-        splits: tuple[Split, ...] = ("train", "val")
-        found = all_told(lambda split: self._tree(split).contents(cache, track), splits)
-        return name_of([[split, [content.line for content in own]] for split, own in zip(splits, found, strict=True)])
+        return combined(*of_both(lambda split: self._tree(split).sources(cache, track).identity))
 
     def num_mfcc(self) -> int:
         """Coefficients a frame."""
@@ -106,14 +104,14 @@ class Aligned:
         tree = self._tree(split)
         settings = {name: value for name, value in asdict(self).items() if name not in _NOT_OF_THE_FRAMES}
         versions = [importlib.metadata.version(package) for package in _PACKAGES]
-        places = [str(tree.audio.resolve()), str(tree.alignments.resolve()), tree.speakers, settings]
-        path = cache / f"aligned-{name_of(places)}.frames"
-
-        def look() -> Sources:
-            found = tree.contents(cache, track)
-            return Sources(name_of([settings, versions, [content.line for content in found]]), found)
-
-        whole = cached(path, look, self.n_mfcc, lambda sources: self._read(tree, sources.files, track))
+        places = [str(tree.audio.resolve()), str(tree.alignments.resolve()), tree.speakers]
+        path = cache / f"aligned-{name_of([places, settings, versions])}.frames"
+        whole = cached(
+            path,
+            lambda: tree.sources(cache, track),
+            self.n_mfcc,
+            lambda sources: self._read(tree, sources.files, track),
+        )
         settle(whole, tree.audio, self.on_bad_utterance, path.with_suffix(".faults.txt"))
         return whole.part(self.fraction, seed) if split == "train" else whole
 

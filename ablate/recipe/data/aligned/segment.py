@@ -42,7 +42,7 @@ def check_cover(segments: Sequence[Segment], seconds: float) -> None:
     """
     if backwards := [each for each in segments if each.end <= each.start]:
         raise ValueError(f"a segment {backwards[0].label!r} from {backwards[0].start:.3f} to {backwards[0].end:.3f} s")
-    if unsorted := [next for each, next in itertools.pairwise(segments) if next.start <= each.start]:
+    if unsorted := [later for each, later in itertools.pairwise(segments) if later.start <= each.start]:
         raise ValueError(f"a segment {unsorted[0].label!r} at {unsorted[0].start:.3f} s, behind a later one")
     ends = [0.0, *(each.end for each in segments)]
     starts = [*(each.start for each in segments), seconds]
@@ -64,10 +64,9 @@ def phonemes(segments: Sequence[Segment], table: Mapping[str, str]) -> list[str]
     ['SIL', 'IH']
     """
     found = [(each, table.get(each.label) or re.sub("[0-2]$", "", each.label).upper()) for each in segments]
-    unknown = {each.label: f"{each.start:.3f} s" for each, name in reversed(found) if name not in PHONEMES}
+    unknown = [(each.label, f"{each.start:.3f} s") for each, name in found if name not in PHONEMES]
     if unknown:
-        places = dict(reversed(unknown.items()))
-        raise ValueError(f"{unknown_labels(places, [*table, *PHONEMES])}; data.labels maps labels to phonemes")
+        raise ValueError(f"{unknown_labels(unknown, [*table, *PHONEMES])}; data.labels maps labels to phonemes")
     return [name for _, name in found]
 
 

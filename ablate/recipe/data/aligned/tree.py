@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from ablate.recipe.data.content import Content, File, contents, elsewhere, files, listing, name_of
+from ablate.recipe.data.cache import Sources
+from ablate.recipe.data.content import Content, contents, name_of
 from ablate.recipe.data.corpus import Split, Track
+from ablate.recipe.data.folder import File, elsewhere, files, listing
 
 Key = Literal["root", "alignments"]
 ALIGNMENTS = (".textgrid", ".phn")
@@ -71,16 +73,16 @@ class Tree:
                 raise ValueError(f"data.{key}={given}: no such folder")
             if not (tree / below).is_dir():
                 there = ", ".join(sorted(entry.name for entry in tree.iterdir())[:8]) or "nothing"
-                near = elsewhere(tree, lambda place: (place / below).is_dir())
-                hint = f"; it is {near[0]}, did you mean data.{key}={near[1]}?" if near else ""
+                hint = elsewhere(f"data.{key}", tree, below)
                 raise ValueError(
-                    f"data.{split}={part}: no such folder in data.{key}={given}, which holds {there}{hint}"
+                    f"data.{split}={part}: no such folder in data.{key}={given}, which holds {there}"
+                    + (f"; {hint}" if hint else "")
                 )
             folders[key] = tree / below
         return Tree(folders["root"], folders["alignments"], tuple(suffixes), speaker, speakers)
 
-    def contents(self, cache: Path, track: Track) -> list[Content]:
-        """Of each file of the split; asking again reads none of them.
+    def sources(self, cache: Path, track: Track) -> Sources:
+        """All files of the split; asking again reads none of them.
 
         Raises `ValueError` where there is no audio, no alignment, or nothing of one of the speakers.
         """
@@ -89,7 +91,8 @@ class Tree:
             memory = cache / f"aligned-{name_of([str(folder.resolve()), suffixes])}.json"
             own = set(self._chosen(key, folder, suffixes, listed))
             found += [content for content in contents(folder, listed, memory, track) if content.file in own]
-        return sorted(found)
+        found.sort()
+        return Sources(name_of([content.line for content in found]), found)
 
     def utterances(self) -> list[Paths]:
         """The split's, by name."""

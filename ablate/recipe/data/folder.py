@@ -1,0 +1,76 @@
+"""What folders hold, and where the one is that was meant."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+
+class File(NamedTuple):
+    """A file as its folder describes it."""
+
+    name: str  # relative to the folder that is asked for
+    size: int
+    times_ns: tuple[int, int]  # of modification, and of change, which copying tools can't set
+
+
+@contextmanager
+def listing() -> Iterator[None]:
+    """A context in which folders are looked through; `ValueError` names one that can't be."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"{error.filename}: {error.strerror}; your data must lie where you may read them") from error
+
+
+@listing()
+def files(folder: Path, suffixes: tuple[str, ...], *, recursive: bool) -> list[File]:
+    """The files of a folder with one of these suffixes (in any case), by name; of those below it too if `recursive`.
+
+    Hidden ones are left out, and what is neither a file nor a folder. Raises `ValueError` for a folder that can't be
+    read and names that are no text.
+    """
+    found: list[File] = []
+    folders = [("", {_identity(folder.stat())})]
+    while folders:
+        prefix, around = folders.pop()
+        with os.scandir(folder / prefix) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.name.lower().endswith(suffixes) and entry.is_file():
+                    status = entry.stat()
+                    found.append(File(prefix + entry.name, status.st_size, (status.st_mtime_ns, status.st_ctime_ns)))
+                elif recursive and entry.is_dir() and (own := _identity(entry.stat())) not in around:  # no circle
+                    folders.append((f"{prefix}{entry.name}/", {*around, own}))
+    if foreign := sorted(file.name for file in found if not _is_text(file.name)):
+        names = ", ".join(os.fsencode(name).decode("utf-8", "backslashreplace") for name in foreign[:5])
+        raise ValueError(f"{folder}: expected names in UTF-8, found {len(foreign)} others ({names}); rename them")
+    return sorted(found)
+
+
+def elsewhere(key: str, root: Path, below: str) -> str:
+    """A hint at the folder that `root`, given as `key`, should be, if one with `below` in it is near; else nothing."""
+    root = root.resolve()
+    places = [(root.parent, "one level too low"), (root.parent.parent, "two levels too low")]
+    places += [(near, "one level too high") for near in sorted(root.glob("*"))]
+    places += [(near, "two levels too high") for near in sorted(root.glob("*/*"))]
+    for near, far in places:
+        with suppress(PermissionError):
+            if (near / below).is_dir():
+                return f"it is {far}, did you mean {key}={near}?"
+    return ""
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _is_text(name: str) -> bool:
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
