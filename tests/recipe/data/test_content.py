@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from ablate.recipe.data.content import contents, readable
 from ablate.recipe.data.folder import files
 
@@ -21,14 +19,6 @@ class Track:
     def __call__(self, items: Iterable[Any], total: int, title: str) -> Iterable[Any]:
         self.names += [file.name for file in items]
         return items
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    for name in ("a.npy", "b.NPY", "c.txt", "below/d.npy"):
-        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "data" / name).write_text(name)
-    return tmp_path / "data"
 
 
 def test_only_what_changed_is_read(folder: Path, tmp_path: Path) -> None:

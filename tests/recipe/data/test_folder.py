@@ -8,14 +8,6 @@ import pytest
 from ablate.recipe.data.folder import elsewhere, files
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    for name in ("a.npy", "b.NPY", "c.txt", "below/d.npy"):
-        (tmp_path / "own/data" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "own/data" / name).write_text(name)
-    return tmp_path / "own/data"
-
-
 def test_files_are_listed_by_suffix(folder: Path) -> None:
     assert [file.name for file in files(folder, (".npy",), recursive=False)] == ["a.npy", "b.NPY"]
     assert [file.name for file in files(folder, (".npy", ".txt"), recursive=True)] == [
