@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, TextIO, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -35,11 +35,12 @@ class _Console(Console):
 class Screen:
     """Standard output, and the run's log once it is there. Bars are shown on a terminal only.
 
-    A `quiet` one, of a run among many, shows only what is announced; its log has all.
+    A `quiet` one, of a run among many, shows only what is announced; its log has all. Under a `sweep`'s bar it shows
+    its own.
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self._sweep = Sweep.current
+    def __init__(self, *, quiet: bool = False, sweep: Sweep | None = None) -> None:
+        self._sweep = sweep
         self._console = self._sweep.console if self._sweep else _console()
         self.quiet = quiet
         self._log: TextIO | None = None
@@ -124,9 +125,7 @@ def _progress(console: Console, *columns: TextColumn) -> Progress:
 
 
 class Sweep:
-    """A bar over the runs of a multirun, under which its runs show theirs; there is one at a time in a process."""
-
-    current: ClassVar[Sweep | None] = None
+    """A bar over the runs of a multirun, under which its runs show theirs."""
 
     def __init__(self, num_runs: int) -> None:
         self.console = _console()
@@ -135,12 +134,10 @@ class Sweep:
         self._num_runs, self._done, self._started = num_runs, 0, time.monotonic()
 
     def __enter__(self) -> Sweep:
-        Sweep.current = self
         self.progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        Sweep.current = None
         self.progress.stop()
 
     def advance(self) -> None:
@@ -208,9 +205,9 @@ class TrainingBar:
         )
 
 
-def line(name: str, result: Mapping[str, Any]) -> str:
-    """A run of a multirun in a line."""
-    position = f"[{Sweep.current.position()}] " if Sweep.current else ""
+def line(name: str, result: Mapping[str, Any], sweep: Sweep | None = None) -> str:
+    """A run of a multirun in a line, with its place in the `sweep`."""
+    position = f"[{sweep.position()}] " if sweep else ""
     metrics = result["metrics"]
     if metrics["best_epoch"] is None:
         return f"{position}{name}: {result['status']}, {duration(result['seconds'])}"

@@ -1,5 +1,8 @@
 """The user's mistakes: what is said of them, in a line, and nothing is lost."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UserError(Exception):
     """A command that is refused: exit code 2. The text names the key or file, what was expected, what was found."""
@@ -11,3 +14,12 @@ class IncompleteError(Exception):
 
 class BusyError(Exception):
     """A run that another process is training: exit code 1."""
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """A context in which a `ValueError` is the user's mistake, hence a `UserError` with its text."""
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(str(error)) from error

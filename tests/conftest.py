@@ -44,10 +44,11 @@ def ablate(tmp_path: Path, environment: dict[str, str]) -> Command:
 @pytest.fixture(scope="session")
 def corpus_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An `output_dir/cache` that holds the train and val splits of espeak_tiny."""
-    from ablate.compose import compose, instantiate, resolve
+    from ablate.config.check import instantiate
+    from tests.trainings import checked
 
     cache = tmp_path_factory.mktemp("output") / "cache"
-    corpus = instantiate(resolve(compose(["data=espeak_tiny"])), "data")
+    corpus = instantiate(checked(["data=espeak_tiny"]), "data")
     splits: tuple[Split, ...] = ("train", "val")
     for split in splits:
         corpus.load(split, seed=0, cache=cache, track=lambda items, total, title: items)

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from ablate.bench import data, starter
-from ablate.compose import compose, instantiate, resolve
+from ablate.config.check import instantiate
 from ablate.recipe.data.table import FrameTable
 from ablate.recipe.normalization import cmn
+from tests.trainings import checked
 
 
 def test_killed_runs_end_with_the_undisturbed_runs_bits(environment: dict[str, str]) -> None:
@@ -28,7 +29,7 @@ def test_the_corpus_is_the_starters_too_and_a_start_is_measured(tmp_path: Path) 
 
     # The course's starter reads, concatenates, pads the two ends, and takes mfccs[i : i + 2 * context + 1].
     frames, classes = starter.load(root / "dev-clean", context)
-    corpus = instantiate(resolve(compose(["data=hw1p2", f"data.root={root}"])), "data")
+    corpus = instantiate(checked(["data=hw1p2", f"data.root={root}"]), "data")
     recordings = corpus.load("val", seed=0, cache=tmp_path, track=lambda items, total, title: items)
     table = FrameTable.of(recordings, cmn(recordings), "bleed", "fp32", lambda items, total, title: items)
     windows = table.windows(context).index_select(0, table.centre - context).view(len(classes), -1, frames.shape[1])

@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from ablate.compose import GROUPS, check, check_settings, compose, instantiate, options, resolve
+from ablate.config.check import check, instantiate
+from ablate.config.compose import compose, resolve
+from ablate.config.folder import options
+from ablate.config.settings import GROUPS
 from ablate.record.key import key
-from tests.training import prepared, run, trained
+from tests.trainings import checked, prepared, run, trained
 
 OPTIONS = [(group, option) for group in GROUPS for option in options(group)]
 NOT_MADE_HERE = {"hw1p2", "aligned"}  # need a folder: tests/recipe/data
@@ -21,10 +24,7 @@ def overrides_of(group: str, option: str) -> list[str]:
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_it_composes_and_is_checked(group: str, option: str) -> None:
-    config = resolve(compose(overrides_of(group, option)))
-    check_settings(config)
-    for each in GROUPS:
-        check(config, each)
+    check(checked(overrides_of(group, option)))
 
 
 def test_every_option_has_a_key_of_its_own() -> None:
@@ -76,8 +76,7 @@ def test_its_defaults_fit_one_epoch_of_the_tiny_corpus(
 
 
 def test_the_contracts_defaults() -> None:
-    with_choices = compose([])
-    config = resolve(with_choices)
+    config = checked([])
     targets = {group: config[group]["_target_"].rpartition(".")[2] for group in GROUPS}
     assert targets == {
         "data": "Espeak", "normalization": "cmn", "augmentation": "none", "arch": "cylinder",

@@ -1,4 +1,4 @@
-"""`python -m ablate.bench`: promises that take long to prove, measured with the real command on this machine."""
+"""`ablate bench`: promises that take long to prove, measured with the real command on this machine."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ import sys
 from pathlib import Path
 
 from ablate.bench import data, kills, study
+from ablate.command.frame import framed
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(prog="python -m ablate.bench", description=__doc__)
+def main(arguments: list[str] | None = None) -> int:
+    """The command; its exit code."""
+    return framed(_bench, sys.argv[1:] if arguments is None else arguments)
+
+
+def _bench(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="ablate bench", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="WHAT")
 
     command = commands.add_parser(
@@ -42,9 +47,10 @@ def main() -> None:
     command.add_argument("--folder", type=Path, default=Path("outputs/bench"), help="(default: %(default)s)")
     command.set_defaults(run=lambda given: data.data(given.utterances, given.folder, given.rounds))
 
-    given = parser.parse_args()
-    sys.exit(given.run(given))
+    given = parser.parse_args(arguments)
+    code: int = given.run(given)
+    return code
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

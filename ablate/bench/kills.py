@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ablate.record import layout
+
 RUN = [
     "data=espeak_tiny", "data.context=5", "arch.width=128", "epochs=24", "regularization=dropout",
     "augmentation=time_freq_mask", "wandb.mode=disabled",
@@ -24,7 +26,7 @@ RUN = [
 """Every stream of random numbers is in use, and an epoch takes some tenths of a second."""
 
 # A file's temporary sibling is there while it is written: the moment of the write itself.
-WRITES = ("checkpoint.pt", "result.json", "best.pt", "metrics.jsonl", "utterances.csv")
+WRITES = (layout.CHECKPOINT, layout.RESULT, layout.BEST, layout.ROWS, layout.UTTERANCES)
 MOMENTS = ("start", "epoch", "validation", *WRITES)
 
 
@@ -73,7 +75,7 @@ def _kill_until_finished(
 ) -> list[Kill]:
     """Start the run, kill it at the next moment, start it again, until it has finished or met enough kills."""
     done: list[Kill] = []
-    while not list(folder.glob("outputs/runs/*/result.json")):
+    while not list(folder.glob(f"outputs/runs/*/{layout.RESULT}")):
         process = _start(folder)
         if len(done) < most and (kill := _kill_at(next(moments), folder, process, draw, epoch_seconds)):
             done.append(kill)
@@ -131,16 +133,16 @@ def _run(folder: Path) -> Path:
 
 
 def _rows(folder: Path) -> Sequence[dict[str, Any]]:
-    files = list(folder.glob("outputs/runs/*/metrics.jsonl"))
+    files = list(folder.glob(f"outputs/runs/*/{layout.ROWS}"))
     return [json.loads(line) for line in files[0].read_text().splitlines()] if files else []
 
 
 def bits(run: Path) -> dict[str, object]:
     """All that a run leaves, but for what a clock has written and the state of a checkout that is worked in."""
     timed = ("seconds", "frames_per_second")
-    lines = (run / "metrics.jsonl").read_text().splitlines()
+    lines = (run / layout.ROWS).read_text().splitlines()
     rows = [{name: value for name, value in json.loads(line).items() if name not in timed} for line in lines]
-    record = json.loads((run / "result.json").read_text())
+    record = json.loads((run / layout.RESULT).read_text())
     result = {name: value for name, value in record.items() if name not in (*timed, "git_commit")}
     files = {name: (run / name).read_bytes() for name in ("best.pt", "confusion.npy", "utterances.csv", "config.yaml")}
     return {"rows": rows, "result": result, **files, "left": sorted(file.name for file in run.iterdir())}

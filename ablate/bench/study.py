@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from ablate.bench.kills import bits
-from ablate.record import store
+from ablate.record import layout, store
+from ablate.record.layout import Layout
+from ablate.record.store import RunFolder
 
 _MEMBERS = 4
 _TINY = ["data=espeak_tiny", "wandb.mode=disabled", "study.name=bench", "--multirun"]
@@ -66,7 +68,7 @@ def _kill_members(folder: Path, moments: list[float], draw: random.Random) -> tu
         for member in to_do - set(living):
             living[member] = _start(folder, [*_STUDY, f"team.size={_MEMBERS}", f"team.member={member}"])
         time.sleep(0.05)
-        for result in folder.glob("outputs/runs/*/result.json"):
+        for result in folder.glob(f"outputs/runs/*/{layout.RESULT}"):
             written = (result.stat().st_ino, result.stat().st_mtime_ns)
             rewritten += finished.setdefault(result.parent.name, written) != written
         training = [member for member, process in living.items() if _trains(folder, process.pid)]
@@ -98,8 +100,8 @@ def overhead(cells: int) -> int:
         started = time.monotonic()
         code = _start(folder, study).wait()
         whole = time.monotonic() - started
-        runs = [json.loads(file.read_text()) for file in folder.glob("outputs/runs/*/result.json")]
-        ends = {run["key"]: (folder / "outputs/runs" / run["key"] / "result.json").stat().st_mtime for run in runs}
+        runs = [json.loads(file.read_text()) for file in folder.glob(f"outputs/runs/*/{layout.RESULT}")]
+        ends = {run["key"]: (folder / "outputs/runs" / run["key"] / layout.RESULT).stat().st_mtime for run in runs}
         in_order = sorted(runs, key=lambda run: ends[run["key"]])
         between = [
             ends[later["key"]] - ends[earlier["key"]] - later["seconds"]
@@ -121,16 +123,16 @@ def overhead(cells: int) -> int:
 def _lookup_seconds(output_dir: Path, number: int) -> float:
     """To look up so many recorded runs."""
     keys = [f"{run:016x}" for run in range(number)]
+    places = Layout(output_dir)
     for key in keys:
-        folder = output_dir / "runs" / key
-        folder.mkdir(parents=True)
+        places.run(key).mkdir(parents=True)
         record = {"key": key, "status": "finished", "metrics": {"val/accuracy": 0.5}, "seconds": 1.0, "cost": 1.0}
         record |= {"machine": {"name": "here"}, "data_fingerprint": "data", "overrides": ["seed=0"] * 9}
-        (folder / "result.json").write_text(json.dumps(record))
+        (places.run(key) / layout.RESULT).write_text(json.dumps(record))
     started = time.perf_counter()
-    found = store.statuses(output_dir, keys)
-    store.seconds_per_cost(output_dir, ["data"], 200)
-    assert len(found) == number
+    found = [RunFolder(places, key).status() for key in keys]
+    store.seconds_per_cost(places, ["data"], 200)
+    assert set(found) == {"finished"}
     return time.perf_counter() - started
 
 
@@ -154,12 +156,12 @@ def _shown(seconds: list[float]) -> str:
 
 def _epochs(folder: Path) -> int:
     """Recorded by all runs."""
-    return sum(file.read_bytes().count(b"\n") for file in folder.glob("outputs/runs/*/metrics.jsonl"))
+    return sum(file.read_bytes().count(b"\n") for file in folder.glob(f"outputs/runs/*/{layout.ROWS}"))
 
 
 def _trains(folder: Path, pid: int) -> bool:
     """Whether a process has a run under way."""
-    for lease in folder.glob("outputs/runs/*/lease.json"):
+    for lease in folder.glob(f"outputs/runs/*/{layout.LEASE}"):
         try:
             if json.loads(lease.read_text())["pid"] == pid:
                 return True
@@ -173,4 +175,4 @@ def _but_member(found: dict[str, Any] | None) -> dict[str, Any] | None:
     if found is None:
         return None
     result = {name: value for name, value in found["result"].items() if name not in ("member", "overrides")}
-    return found | {"result": result, "config.yaml": None}
+    return found | {"result": result, layout.CONFIG: None}

@@ -1,17 +1,19 @@
 """Optimizers: each takes a model and gives an optimizer over its parameters, torch's own and fused where there is one.
 
-Weight decay is for weight matrices; biases and norms are decayed only where `decay_all` asks for it. Before each step
-the training loop sets `lr` and `progress`, the fraction of the run's steps already done, of every parameter group.
+Weight decay is for weight matrices; biases and norms are decayed only where `decay_all` asks for it. What one of them
+needs of a training that others don't, a second gradient or a place in the run, is known here alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, TypedDict, Unpack
 
 import torch
 from annotated_types import Len
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 
 from ablate.quantity import InnerFraction, NonNegative, Positive, ProperFraction
 
@@ -131,11 +133,6 @@ def sam_adamw(model: nn.Module, *, rho: Positive, adaptive: bool, **moments: Unp
     return SAM(given.pop("params"), torch.optim.AdamW, rho=rho, adaptive=adaptive, fused=True, **given)
 
 
-def takes_two_gradients(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether its step needs a closure that computes the gradients again, at other weights, as SAM's does."""
-    return hasattr(optimizer, "first_step")
-
-
 def adam_to_sgd(
     model: nn.Module, *, switch: InnerFraction | None, tolerance: Positive, **moments: Unpack[Moments]
 ) -> torch.optim.Optimizer:
@@ -224,6 +221,71 @@ class AdamToSGD(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     yield parameter, parameter.grad.add(parameter, alpha=group["weight_decay"]), group
+
+
+def check_precision(optimizer: torch.optim.Optimizer, precision: str) -> None:
+    """Raise `ValueError` where an optimizer can't step in this precision."""
+    if precision == "fp16" and _takes_two_gradients(optimizer):
+        raise ValueError("precision=fp16: its loss scaling knows one gradient a step, and SAM takes two; take bf16")
+
+
+def check_length(optimizer: torch.optim.Optimizer, num_steps: int) -> None:
+    """Raise `ValueError` where a run of so many steps is too short for an optimizer."""
+    if isinstance(optimizer, AdamToSGD) and optimizer.switch and optimizer.switch > 1 - 1 / num_steps:
+        raise ValueError(f"optimizer.switch={optimizer.switch}: comes behind the last of the run's {num_steps} steps")
+
+
+def set_rate(optimizer: torch.optim.Optimizer, factor: float, progress: float) -> float:
+    """Set each group's rate to `factor` of its own, at this fraction of the run's steps; gives the rate in force."""
+    for group in optimizer.param_groups:
+        group["lr"] = group.setdefault("base_lr", group["lr"]) * factor
+        group["progress"] = progress
+    shared = optimizer.param_groups[0]
+    return float(shared["lr"]) * (shared.get("ratio") or 1.0)  # of SGD's rate over Adam's, once one became the other
+
+
+def step(
+    optimizer: torch.optim.Optimizer,
+    model: nn.Module,
+    scaler: GradScaler,
+    backward: Callable[[], object],
+    clip: Callable[[], None] | None,
+) -> None:
+    """One update from the gradients of the last `backward`, which SAM asks for again at other weights; clipped first.
+
+    The second time, batch norms see the batch without counting it into what evaluation uses.
+    """
+
+    def again() -> float:
+        with _running_statistics_kept(model):
+            backward()
+        if clip:
+            clip()
+        return 0.0  # what optimizers make nothing of
+
+    if _takes_two_gradients(optimizer):
+        optimizer.step(again)
+        return
+    if clip:
+        scaler.unscale_(optimizer)
+        clip()
+    scaler.step(optimizer)
+    scaler.update()
+
+
+def _takes_two_gradients(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether its step needs a closure that computes the gradients again, at other weights, as SAM's does."""
+    return hasattr(optimizer, "first_step")
+
+
+@contextmanager
+def _running_statistics_kept(model: nn.Module) -> Iterator[None]:
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
+    for norm in norms:
+        norm.track_running_stats = False
+    yield
+    for norm in norms:
+        norm.track_running_stats = True
 
 
 def _groups(model: nn.Module, weight_decay: float, decay_all: bool) -> list[dict[str, Any]]:

@@ -9,28 +9,39 @@ RESULTS_VERSION = 1
 """Raised when the code's numbers change for an unchanged config."""
 
 OUTSIDE = (
-    "study", "team", "wandb", "hydra", "output_dir", "device", "threads", "max_params", "rerun", "plot",
+    "study", "team", "wandb", "hydra", "output_dir", "device", "threads", "max_params", "rerun", "plot", "objective",
     "data.root", "data.alignments", "data.test",
 )  # fmt: skip
 """What can't change a result: these keys and all below them are not in the address."""
 
+NEUTRAL: Mapping[str, Any] = {}
+"""Keys that configs were given after others had been recorded, each with the value that means "as before".
 
-def key(config: Mapping[str, Any], fingerprint: str) -> str:
+A leaf at its neutral value is not in the address, so that a new key, or a new group with all its leaves here (its
+`_target_` by the callable's name), leaves every recorded key as it is.
+"""
+
+
+def key(config: Mapping[str, Any], fingerprint: str, neutral: Mapping[str, Any] = NEUTRAL) -> str:
     """16 hexadecimal digits of the resolved config, the data's fingerprint and the version of our results.
 
-    Neither the order of keys nor the spelling of a number counts: 1, 1.0 and 1e0 are one value, true is another.
+    Neither the order of keys nor the spelling of a number counts: 1, 1.0 and 1e0 are one value, true is another. An
+    option counts by the name of its callable, wherever that lies.
     """
     content = {path: value for path, value in leaves(config) if not is_outside(path)}
+    content = {path: value for path, value in content.items() if path not in neutral or not _same(value, neutral[path])}
     text = json.dumps([RESULTS_VERSION, fingerprint, content], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Each dotted path of a config with its value; lists are values, empty mappings too."""
+    """Each dotted path of a config with its value; lists are values, empty mappings too, a target is its name."""
     for name, value in config.items():
         path = f"{prefix}{name}"
         if isinstance(value, Mapping) and value:
             yield from leaves(value, f"{path}.")
+        elif name == "_target_":
+            yield path, str(value).rpartition(".")[2]
         else:
             yield path, _canonical(value)
 
@@ -38,6 +49,10 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 def is_outside(path: str) -> bool:
     """Whether a dotted path is none of what the key is made of."""
     return any(path == outside or path.startswith(f"{outside}.") for outside in OUTSIDE)
+
+
+def _same(value: Any, other: Any) -> bool:
+    return json.dumps(value, sort_keys=True) == json.dumps(_canonical(other), sort_keys=True)
 
 
 def _canonical(value: Any) -> Any:

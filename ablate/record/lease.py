@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 import uuid
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,8 +21,8 @@ from pydantic import TypeAdapter
 
 from ablate.error import BusyError
 from ablate.file import write_atomically
+from ablate.record.layout import LEASE
 
-LEASE = "lease.json"
 RENEWAL_SECONDS = 15
 LEASE_SECONDS = 120
 _CLOCK_STEP_SECONDS = 30  # by which a corrected clock may move what is known of a process's start
@@ -90,6 +91,14 @@ class Lease:
         with contextlib.suppress(OSError):
             if self._is_mine():
                 self._file.unlink()
+
+    @contextlib.contextmanager
+    def confirmed(self) -> Iterator[None]:
+        """A context in which nobody takes over, to put a file in its place. Raises `BusyError` where somebody has."""
+        self._guard.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._guard):
+            self.check()
+            yield
 
     def check(self) -> None:
         """Raise `BusyError` if another process has taken over, as after a laptop's long sleep."""

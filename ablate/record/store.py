@@ -13,103 +13,97 @@ import re
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from socket import gethostname
-from typing import Any, Literal, TextIO, cast
+from typing import Any, BinaryIO, TextIO
 
 from ablate.error import BusyError, UserError
 from ablate.file import write_atomically
+from ablate.record import layout, reading
 from ablate.record.key import RESULTS_VERSION
-from ablate.record.lease import LEASE, Lease, Owner, busy, holder
-
-Status = Literal["missing", "running", "finished", "diverged", "failed"]
-"""Of a run, as far as its folder tells."""
+from ablate.record.layout import Layout
+from ablate.record.lease import Lease, busy, holder
+from ablate.record.reading import Result, Row
+from ablate.record.status import Status
 
 FORMAT = 1
 """Of result.json; raised when its fields change their meaning."""
 
 _PACKAGES = ("ablate", "torch", "torchaudio", "numpy", "hydra-core", "omegaconf", "wandb")
 
-Row = dict[str, float | int | None]
-
 
 class RunFolder:
     """What is recorded of one run, under its key."""
 
-    def __init__(self, output_dir: str | Path, key: str) -> None:
+    def __init__(self, places: Layout, key: str) -> None:
         self.key = key
-        self.path = Path(output_dir, "runs", key)
-        self._guard = Path(output_dir, "cache", "lease.lock")
+        self.path = places.run(key)
+        self._guard = places.lease_guard
 
-    def lease(self) -> Lease:
-        """The right to write here, to be held while the run is trained."""
-        return Lease(self.path, self._guard)
+    @contextlib.contextmanager
+    def lease(self) -> Iterator[Writer]:
+        """The right to write here, to be held while the run is trained. Raises `BusyError` where another has it."""
+        with Lease(self.path, self._guard) as lease:
+            yield Writer(self, lease)
 
-    def owner(self) -> Owner | None:
-        """The process that trains the run."""
-        return holder(self.path, self._guard)
+    def is_running(self) -> bool:
+        """Whether a process trains the run."""
+        return holder(self.path, self._guard) is not None
 
     def check_free(self) -> None:
         """Raise `BusyError` where another process trains the run."""
-        if owner := self.owner():
+        if owner := holder(self.path, self._guard):
             raise BusyError(busy(self.path, owner))
 
-    def result(self) -> dict[str, Any] | None:
-        """The record of the run if it has ended, else none."""
-        try:
-            content = (self.path / "result.json").read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        try:
-            result = json.loads(content)
-        except ValueError as error:
-            raise UserError(
-                f"{self.path / 'result.json'}: not JSON ({error}); delete the file to train again"
-            ) from error
-        if not isinstance(result, dict) or result.get("key") != self.key:
-            raise UserError(f"{self.path / 'result.json'}: not a record of {self.key}; delete the file to train again")
-        return result
+    def result(self) -> Result | None:
+        """The record of the run if it has ended, else none. Raises `UserError` where it is malformed."""
+        return reading.result(self.path)
 
-    def open(self, config: str) -> TextIO:
-        """Write the config (YAML), and clear what a killed process left; gives `run.log`, open at its end."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        (self.path / "error.txt").unlink(missing_ok=True)
-        for left in self.path.glob(".*.tmp"):
-            left.unlink()
-        with write_atomically(self.path / "config.yaml") as file:
-            file.write(config.encode())
-        return (self.path / "run.log").open("a", buffering=1)
+    def status(self) -> Status:
+        """What has become of the run."""
+        if result := self.result():
+            return result["status"]
+        if self.is_running():
+            return "running"
+        return "failed" if (self.path / layout.ERROR).exists() else "missing"
 
     def repetitions(self) -> int:
         """How often the run has been trained before and its record set aside."""
-        return sum(1 for _ in self.path.glob("earlier-*"))
+        return len(layout.earlier(self.path))
+
+
+class Writer:
+    """Writes a run's record under its lease: whoever has lost it writes nothing more (`BusyError`)."""
+
+    def __init__(self, folder: RunFolder, lease: Lease) -> None:
+        self.folder = folder
+        self._lease = lease
+
+    def open(self, config: str) -> TextIO:
+        """Write the config (YAML), and clear what a killed process left; gives the log, open at its end."""
+        path = self.folder.path
+        (path / layout.ERROR).unlink(missing_ok=True)
+        for left in layout.unfinished(path):
+            left.unlink()
+        with self._written(layout.CONFIG) as file:
+            file.write(config.encode())
+        return (path / layout.LOG).open("a", buffering=1)
 
     def set_aside(self) -> Path:
         """Move the record of an earlier training into a folder of its own below; the result goes first."""
-        earlier = self.path / f"earlier-{self.repetitions() + 1}"
-        earlier.mkdir()
-        files = [file for file in self.path.iterdir() if file.is_file() and file.name != LEASE]
-        for file in sorted(files, key=lambda file: file.name != "result.json"):
-            file.rename(earlier / file.name)
+        earlier = layout.next_earlier(self.folder.path)
+        with self._lease.confirmed():
+            earlier.mkdir()
+            files = [file for file in self.folder.path.iterdir() if file.is_file() and file.name != layout.LEASE]
+            for file in sorted(files, key=lambda file: file.name != layout.RESULT):
+                file.rename(earlier / file.name)
         return earlier
 
     def write_rows(self, rows: Sequence[Row]) -> None:
-        """`metrics.jsonl`: one object an epoch."""
-        with write_atomically(self.path / "metrics.jsonl") as file:
+        """One object an epoch."""
+        with self._written(layout.ROWS) as file:
             file.write("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode())
-
-    def write_error(self, text: str) -> None:
-        """`error.txt`: how a run crashed."""
-        with contextlib.suppress(OSError), write_atomically(self.path / "error.txt") as file:  # the disk may be why
-            file.write(text.encode())
-
-    def finish(self, record: Mapping[str, Any]) -> None:
-        """`result.json`, which says that the run has ended, and nothing more is needed to go on with it."""
-        with write_atomically(self.path / "result.json") as file:
-            content = {**record, "results_version": RESULTS_VERSION, "format": FORMAT}
-            file.write((json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
-        (self.path / "checkpoint.pt").unlink(missing_ok=True)
 
     def write_tensors(self, name: str, content: Any) -> None:
         """What `torch.save` writes of this content."""
@@ -118,100 +112,90 @@ class RunFolder:
         # Through memory, so that a full disk is an OSError and not an error of torch's own writer.
         buffer = io.BytesIO()
         torch.save(content, buffer)
-        with write_atomically(self.path / name) as file:
-            file.write(buffer.getbuffer())
+        self.write(name, buffer.getbuffer())
+
+    def write(self, name: str, content: bytes | memoryview) -> None:
+        """A file of these bytes."""
+        with self._written(name) as file:
+            file.write(content)
+
+    def write_error(self, text: str) -> None:
+        """How a run crashed."""
+        with contextlib.suppress(OSError, BusyError):  # the disk may be why, and another's run is not ours to tell of
+            self.write(layout.ERROR, text.encode())
+
+    def finish(self, record: Mapping[str, Any]) -> None:
+        """The result, which says that the run has ended, and nothing more is needed to go on with it."""
+        content = {**record, "results_version": RESULTS_VERSION, "format": FORMAT}
+        with self._written(layout.RESULT) as file:
+            file.write((json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+        (self.folder.path / layout.CHECKPOINT).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _written(self, name: str) -> Iterator[BinaryIO]:
+        with write_atomically(self.folder.path / name, self._lease.confirmed) as file:
+            yield file
 
 
-def statuses(output_dir: Path, keys: Iterable[str]) -> dict[str, Status]:
-    """What has become of the runs that anything is recorded of."""
-    found: dict[str, Status] = {}
-    for key in keys:
-        folder = RunFolder(output_dir, key)
-        if result := folder.result():
-            found[key] = cast(Status, result["status"])
-        elif folder.owner():
-            found[key] = "running"
-        elif (folder.path / "error.txt").exists():
-            found[key] = "failed"
-    return found
-
-
-def accuracy(output_dir: Path, key: str) -> float | None:
-    """The validation accuracy of a finished run."""
-    result = RunFolder(output_dir, key).result()
-    return result["metrics"]["val/accuracy"] if result else None
-
-
-def seconds_per_cost(output_dir: Path, fingerprints: Iterable[str], most: int) -> float | None:
+def seconds_per_cost(places: Layout, fingerprints: Iterable[str], most: int) -> float | None:
     """What this machine took for a unit of cost: the median of its latest runs, at `most` so many, on such data."""
     try:
-        folders = sorted(os.scandir(output_dir / "runs"), key=lambda folder: folder.stat().st_mtime, reverse=True)
+        folders = sorted(os.scandir(places.runs), key=lambda folder: folder.stat().st_mtime, reverse=True)
     except FileNotFoundError:
         return None
     known, wanted = [], set(fingerprints)
     for folder in folders[:most]:
         # Whatever another version or a broken disk has left there: an estimate does without it.
-        with contextlib.suppress(UserError, OSError, KeyError, TypeError):
-            result = RunFolder(output_dir, folder.name).result() or {}
-            if result["data_fingerprint"] in wanted and result["machine"]["name"] == gethostname():
+        with contextlib.suppress(UserError, OSError, KeyError):
+            result = reading.result(Path(folder.path))
+            if result and result["data_fingerprint"] in wanted and result["machine"]["name"] == gethostname():
                 known.append(result["seconds"] / result["cost"])
     return statistics.median(known) if known else None
 
 
-def study_dir(output_dir: Path, study: str) -> Path:
-    """The folder of a study, made if it is not there."""
-    folder = output_dir / "studies" / study
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def recorded_plan_id(places: Layout, study: str) -> str | None:
+    """Of the plan that is recorded of a study, if it can be read."""
+    with contextlib.suppress(OSError, UserError):
+        if recorded := reading.plan(places, study):
+            return re.sub(r"[^\w-]", "_", recorded["plan_id"])[:100]  # nothing in it that could lead elsewhere
+    return None
 
 
-def plan_id(output_dir: Path, study: str) -> str | None:
-    """Of the plan that is recorded of a study."""
-    try:
-        content = json.loads((output_dir / "studies" / study / "plan.json").read_bytes())
-        return _file_name(str(content["plan_id"]))
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-
-
-def _file_name(text: str) -> str:
-    """The text with nothing in it that could lead elsewhere."""
-    return re.sub(r"[^\w-]", "_", text)[:100]
-
-
-def write_plan(output_dir: Path, study: str, content: Mapping[str, Any]) -> Path:
-    """`studies/<name>/plan.json`, as it is known now; another plan that stood there is kept beside it by its id."""
-    path = study_dir(output_dir, study) / "plan.json"
-    if (before := plan_id(output_dir, study)) and before != content["plan_id"]:
-        path.replace(path.with_name(f"plan-{before}.json"))
+def write_plan(places: Layout, study: str, content: Mapping[str, Any]) -> None:
+    """A study's plan, as it is known now; another plan that stood there is kept beside it by its id."""
+    path = places.plan(study)
+    if (before := recorded_plan_id(places, study)) and before != content["plan_id"]:
+        path.replace(places.earlier_plan(study, before))
     with write_atomically(path) as file:
         file.write((json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
-    return path
 
 
-def write_list(output_dir: Path, study: str, name: str, paths: Iterable[Path]) -> Path:
-    """A file of the study with a path a line."""
-    path = study_dir(output_dir, study) / name
+def write_unsynced(places: Layout, study: str, folders: Iterable[Path]) -> Path:
+    """A file of the study with a path a line: what wandb's server does not have."""
+    path = places.study(study) / layout.UNSYNCED
     with write_atomically(path) as file:
-        file.write("".join(f"{each}\n" for each in paths).encode())
+        file.write("".join(f"{each}\n" for each in folders).encode())
     return path
 
 
-def check_writable(output_dir: str | Path) -> None:
+def check_writable(places: Layout) -> None:
     """Raise `UserError` where results can't be written there, before anything is done for them."""
     try:
-        Path(output_dir).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=output_dir):
+        places.output_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=places.output_dir):
             pass
     except OSError as error:
         raise UserError(
-            f"output_dir={output_dir}: can't be written ({error.strerror}); choose another place"
+            f"output_dir={places.output_dir}: can't be written ({error.strerror}); choose another place"
         ) from error
 
 
 @functools.cache
 def provenance() -> dict[str, Any]:
-    """The code that trains: its versions, and its commit (`-dirty` with changes, null where it is no checkout)."""
+    """The code that trains: its versions, and its commit (`-dirty` with changes, null where it is no checkout).
+
+    Once a process, as it is the code that the process has loaded.
+    """
     versions = {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES}
     root = Path(__file__).resolve().parents[2]
     commit = None

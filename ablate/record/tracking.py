@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import configparser
+import logging
 import netrc
 import os
 import shlex
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
-
 from ablate.error import UserError
-from ablate.record.store import Row
+from ablate.record.layout import Layout
+from ablate.record.reading import Row
+from ablate.record.status import End
 
 Mode = Literal["online", "offline", "disabled"]
 
@@ -24,6 +27,7 @@ _MODES: dict[str, Mode] = {
     "online": "online", "run": "online", "offline": "offline", "dryrun": "offline", "disabled": "disabled",
 }  # fmt: skip
 _DEFAULT_SERVER = "https://api.wandb.ai"
+_DEFAULT_PROJECT = "ablate"
 _TIMEOUT_SECONDS = 10
 _PATIENCE_SECONDS = 300  # after which a multirun's next run asks a server again that could not be used
 _LONGEST_TAG = 64
@@ -43,13 +47,31 @@ def choose_mode(asked: str) -> tuple[Mode, str]:
         if given not in _MODES:
             raise UserError(f"WANDB_MODE: expected one of {', '.join(_MODES)}, found {given!r}")
         return _MODES[given], f"WANDB_MODE={given}"
+    if (given := _set_by_command().get("mode")) in ("offline", "dryrun", "disabled"):
+        return _MODES[given], f"`wandb {given}` was given here"
     return ("online", "an API key was found") if found else ("offline", "no API key was found")
 
 
-class _Server:
-    """What this process knows of wandb's server."""
+@dataclass
+class Server:
+    """What a command knows of wandb's server."""
 
-    not_before = 0.0  # by the monotonic clock: it could not be used, and each attempt costs seconds
+    not_before: float = 0.0  # by the monotonic clock: it could not be used, and each attempt costs seconds
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A run as its window shows it."""
+
+    key: str
+    name: str
+    tags: list[str]
+    repetition: int = 0  # tells trainings of one key apart that are not one going on, from 0
+
+    @property
+    def identity(self) -> str:
+        """The run's id at the server."""
+        return f"{self.key}-r{self.repetition}" if self.repetition else self.key
 
 
 class Tracker:
@@ -74,7 +96,7 @@ class Tracker:
             present = {name: value for name, value in row.items() if value is not None}
             self._try(lambda run: run.log(present, step=row["epoch"], commit=True))
 
-    def finish(self, status: str, metrics: Mapping[str, Any]) -> str | None:
+    def finish(self, status: End, metrics: Mapping[str, Any]) -> str | None:
         """Close the window with the run's end; the command that uploads it, where that is left to do."""
         summary = {
             "status": status,
@@ -100,84 +122,67 @@ class Tracker:
             return None
 
 
-def start(
-    config: Mapping[str, Any],
-    *,
-    key: str,
-    name: str,
-    mode: Mode,
-    tags: list[str],
-    repetition: int,
-    warn: Callable[[str], None],
-) -> Tracker:
+def start(config: Mapping[str, Any], shown: Shown, mode: Mode, server: Server, warn: Callable[[str], None]) -> Tracker:
     """Open a run's window; where the server can't be reached, offline, after one warning.
 
-    Online, a resumed run goes on under its id; `repetition` (from 0) tells trainings of one key apart that are not.
+    Online, a resumed run goes on under its id.
     """
     if mode == "disabled":
         return Tracker(None, mode)
-    if mode == "online" and time.monotonic() < _Server.not_before:
+    if mode == "online" and time.monotonic() < server.not_before:
         mode = "offline"
-    identity = f"{key}-r{repetition}" if repetition else key
-    content = {**config, "key": key}
+    window = {"job_type": "train", "name": shown.name, "tags": shown.tags, "config": {**config, "key": shown.key}}
     try:
-        run, mode = _open(
-            config, id=identity, mode=mode, warn=warn, job_type="train", name=name, tags=tags, config=content
-        )
+        run, opened = _open(config, shown.identity, mode, window, warn)
+        if opened != mode:
+            server.not_before = time.monotonic() + _PATIENCE_SECONDS
         run.define_metric("epoch")
         for metrics in ("train/*", "val/*", "lr", "step", "frames_per_second", "seconds"):
             run.define_metric(metrics, step_metric="epoch")
     except Exception as error:  # whatever a full disk or a missing service makes of it
         warn(f"wandb: {_line(error)}; the run goes on without it")
         return Tracker(None, "disabled")
-    return Tracker(run, mode, alerts=config["wandb"]["alert"], warn=warn)
+    return Tracker(run, opened, alerts=config["wandb"]["alert"], warn=warn)
 
 
-def offline_runs(output_dir: Path, keys: Iterable[str]) -> list[Path]:
+def offline_runs(places: Layout, keys: Iterable[str]) -> list[Path]:
     """The folders of what is kept offline of these runs: of each, the last attempt, which has all of it."""
     latest: dict[str, Path] = {}
     wanted = set(keys)
-    for folder in sorted(output_dir.glob("wandb/offline-run-*")):  # by time: it is in the name
+    for folder in places.offline_windows():
         key = folder.name.split("-", 3)[-1].split("-")[0]
         if key in wanted:
             latest[key] = folder
     return [folder for folder in latest.values() if not any(folder.glob("*.synced"))]
 
 
-class MultirunWatch(Callback):
-    """Remembers the config of a multirun: of its end Hydra tells only where nothing failed."""
-
-    config: Mapping[str, Any] | None = None
-
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """What Hydra calls."""
-        MultirunWatch.config = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
-
-
-def tell_multirun_end(code: int, arguments: str) -> None:
+def tell_multirun_end(config: Mapping[str, Any], code: int, arguments: str) -> None:
     """Alert those who asked with `wandb.alert` that a multirun has ended, from a run that only says so."""
-    config = MultirunWatch.config
-    if config is None or not config["wandb"]["alert"] or choose_mode(config["wandb"]["mode"])[0] != "online":
+    if not config["wandb"]["alert"] or choose_mode(config["wandb"]["mode"])[0] != "online":
         return
-    run, mode = _open(
-        config, id=uuid.uuid4().hex[:16], mode="online", warn=print, job_type="multirun", name=arguments, tags=[]
-    )
-    run.alert("multirun ended", f"{arguments}: exit code {code}")
-    _close(run, code == 0, mode)
+    try:
+        window = {"job_type": "multirun", "name": arguments, "tags": []}
+        run, mode = _open(config, uuid.uuid4().hex[:16], "online", window, print)
+        run.alert("multirun ended", f"{arguments}: exit code {code}")
+        _close(run, code == 0, mode)
+    except Exception as error:  # telling is no part of what was asked
+        print(f"ablate: wandb: the end of the multirun was not told ({_line(error)})", file=sys.stderr)
 
 
 def _open(
-    settings: Mapping[str, Any], *, id: str, mode: Mode, warn: Callable[[str], None], **shown: Any
+    config: Mapping[str, Any], identity: str, mode: Mode, window: Mapping[str, Any], warn: Callable[[str], None]
 ) -> tuple[Any, Mode]:
     """A run of wandb and the mode it is in after all."""
     os.environ.setdefault("WANDB_SILENT", "true")  # wandb.login speaks before any setting can say not to
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # wandb's own telemetry, whose failures are its own
     import wandb
 
-    chosen, output_dir = settings["wandb"], Path(settings["output_dir"])
-    output_dir.mkdir(parents=True, exist_ok=True)
+    asked, places = config["wandb"], Layout(Path(config["output_dir"]))
+    places.output_dir.mkdir(parents=True, exist_ok=True)
     # An offline run that is synced appends to the run of its id: each attempt has its own.
-    attempt = 1 + sum(1 for _ in output_dir.glob(f"wandb/offline-run-*-{id}-*"))
-    shown["tags"] = [tag[:_LONGEST_TAG] for tag in dict.fromkeys([*chosen["tags"], *shown.pop("tags")])]
+    attempt = 1 + len(places.offline_windows(identity))
+    tags = [tag[:_LONGEST_TAG] for tag in dict.fromkeys([*asked["tags"], *window["tags"]])]
+    by_command = _set_by_command()
     quick_and_quiet = wandb.Settings(
         console="off",
         silent=True,
@@ -187,21 +192,25 @@ def _open(
         init_timeout=_TIMEOUT_SECONDS,
         finish_timeout=_TIMEOUT_SECONDS,
         finish_timeout_raises=True,
+        base_url=_server_url(),
     )
 
     def init(mode: Mode) -> Any:
         return wandb.init(
-            entity=chosen["entity"],
-            project=chosen["project"],
-            group=settings["study"]["name"],
-            notes=chosen["notes"],
-            dir=str(output_dir),
-            id=id if mode == "online" else f"{id}-{attempt}",
+            entity=asked["entity"] or os.environ.get("WANDB_ENTITY") or by_command.get("entity"),
+            project=asked["project"]
+            or os.environ.get("WANDB_PROJECT")
+            or by_command.get("project")
+            or _DEFAULT_PROJECT,
+            group=config["study"]["name"],
+            notes=asked["notes"],
+            dir=str(places.output_dir),
+            id=identity if mode == "online" else f"{identity}-{attempt}",
             resume="allow" if mode == "online" else None,
             mode=mode,
             reinit="finish_previous",
             settings=quick_and_quiet,
-            **shown,
+            **{**window, "tags": tags},
         )
 
     try:
@@ -210,7 +219,6 @@ def _open(
         if mode == "offline":
             raise
         warn(f"wandb: the server can't be used ({_line(error)}); this run is kept offline, and can be synced later")
-        _Server.not_before = time.monotonic() + _PATIENCE_SECONDS
         return init("offline"), "offline"
 
 
@@ -238,10 +246,27 @@ def _line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def _server_url() -> str:
+    return os.environ.get("WANDB_BASE_URL") or _set_by_command().get("base_url") or _DEFAULT_SERVER
+
+
+def _set_by_command() -> dict[str, str]:
+    """What wandb's own commands (`wandb offline`, `wandb init`) have set for this user, or for this folder."""
+    here = Path(os.environ.get("WANDB_DIR") or ".")
+    user = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
+    folder = here / ".wandb" if (here / ".wandb").exists() else here / "wandb"
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read([user / "settings", folder / "settings"])
+        return dict(parser["default"]) if parser.has_section("default") else {}
+    except (OSError, UnicodeDecodeError, configparser.Error):
+        return {}
+
+
 def _has_api_key() -> bool:
     if os.environ.get("WANDB_API_KEY"):
         return True
-    host = urlsplit(os.environ.get("WANDB_BASE_URL") or _DEFAULT_SERVER).hostname or ""
+    host = urlsplit(_server_url()).hostname or ""
     files = [os.environ["NETRC"]] if os.environ.get("NETRC") else ["~/.netrc", "~/_netrc"]
     for file in files:
         try:

@@ -7,14 +7,10 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ablate.record.status import Status
 from ablate.study.design import Design, split
-
-if TYPE_CHECKING:
-    from ablate.record.store import Status
-
-ENDED: tuple[Status, ...] = ("finished", "diverged")
 
 _CONSONANTS, _VOWELS = "bdfghjklmnprstvz", "aiou"
 

@@ -97,7 +97,7 @@ def test_sam_takes_the_gradient_at_the_worst_weights_within_rho(
     )
     of_torch = {"lr": 0.01, "momentum": 0.5} if name == "sam" else {**TORCHS_MOMENTS, "weight_decay": 0.0}
     stepper = base(theirs.parameters(), **of_torch)
-    assert optimizer.takes_two_gradients(made) and not optimizer.takes_two_gradients(stepper)
+    assert optimizer._takes_two_gradients(made) and not optimizer._takes_two_gradients(stepper)
     for _ in range(5):
         gradient(ours)
         made.step(lambda: gradient(ours))

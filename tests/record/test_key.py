@@ -1,6 +1,7 @@
 """The content address: what changes it and what does not."""
 
 import copy
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.compose import Config, compose, conf_dir, resolve
+from ablate.config.check import instantiate
+from ablate.config.compose import compose, resolve
+from ablate.config.folder import conf_dir
 from ablate.record.key import is_outside, key, leaves
+from tests.trainings import checked
 
 CONFIG = resolve(compose(["data=hw1p2", "data.root=/somewhere", "augmentation=time_mask"]))
+GOLDEN: dict[str, str] = json.loads(Path(__file__).with_name("golden_keys.json").read_text())
 LEAVES = sorted(path for path, _ in leaves(CONFIG))
 
 
-def changed(config: Config, path: str, value: Any) -> Config:
+def changed(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     result = copy.deepcopy(config)
     *parents, last = path.split(".")
     node = result
@@ -29,7 +34,7 @@ def changed(config: Config, path: str, value: Any) -> Config:
 def test_the_contracts_list_is_the_whole_list() -> None:
     outside = {path for path in LEAVES if is_outside(path)}
     assert {path for path in outside if not path.startswith(("study.", "team.", "wandb."))} == {
-        "data.root", "data.test", "device", "max_params", "output_dir", "plot", "rerun", "threads",
+        "data.root", "data.test", "device", "max_params", "objective", "output_dir", "plot", "rerun", "threads",
     }  # fmt: skip
     assert {"study.name", "study.seeds", "team.member", "wandb.project"} <= outside
 
@@ -41,6 +46,47 @@ def test_a_leaf_changes_the_key_exactly_if_it_is_not_outside(path: str) -> None:
     for other in others:
         if other != value:
             assert (key(changed(CONFIG, path, other), "data") == key(CONFIG, "data")) == is_outside(path), other
+
+
+@pytest.mark.parametrize(("line", "expected"), GOLDEN.items())
+def test_keys_are_those_of_the_records_that_people_have(line: str, expected: str) -> None:
+    """If one of them changes, finished runs are trained again: never without a line in the changelog."""
+    assert key(checked(line.split()), "data") == expected
+
+
+def test_a_new_group_or_key_that_means_as_before_changes_no_key() -> None:
+    before = key(CONFIG, "data")
+    grown = copy.deepcopy(CONFIG)
+    grown["loss"] = {"_target_": "ablate.recipe.loss.cross_entropy", "temperature": 1.0}
+    grown["optimizer"]["foreach"] = False
+    neutral = {"loss._target_": "cross_entropy", "loss.temperature": 1, "optimizer.foreach": False}
+    assert key(grown, "data", neutral) == before != key(grown, "data")
+    for path, value in {
+        "loss._target_": "ablate.recipe.loss.focal",
+        "loss.temperature": 2,
+        "optimizer.foreach": True,
+    }.items():
+        assert key(changed(grown, path, value), "data", neutral) != before, path
+    assert key(changed(grown, "optimizer.foreach", 0), "data", neutral) != before, "0 is not false"
+
+
+def test_a_module_that_moves_changes_no_key() -> None:
+    moved = changed(CONFIG, "optimizer._target_", "ablate.recipe.optimizer.adam.adamw")
+    assert key(moved, "data") == key(CONFIG, "data")
+    assert key(changed(CONFIG, "optimizer._target_", "ablate.recipe.optimizer.adam"), "data") != key(CONFIG, "data")
+
+
+def test_a_key_that_joins_a_corpus_leaves_its_fingerprint_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ablate.recipe.data import corpus
+
+    espeak = instantiate(checked([]), "data")
+    before = corpus.settings_of(espeak, without=[])
+    monkeypatch.setitem(corpus.NEUTRAL, "channel", 1.0)  # as if it had joined now
+    assert corpus.settings_of(espeak, without=[]) == {
+        name: value for name, value in before.items() if name != "channel"
+    }
+    other = instantiate(checked(["data.channel=0.5"]), "data")
+    assert corpus.settings_of(other, without=[])["channel"] == 0.5
 
 
 def test_the_data_and_a_new_key_change_it() -> None:

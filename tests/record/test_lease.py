@@ -13,7 +13,8 @@ import pytest
 
 from ablate.error import BusyError
 from ablate.record import lease as lease_module
-from ablate.record.lease import LEASE, LEASE_SECONDS, Lease, Owner, holder
+from ablate.record.layout import LEASE
+from ablate.record.lease import LEASE_SECONDS, Lease, Owner, holder
 
 
 @pytest.fixture

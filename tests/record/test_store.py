@@ -2,12 +2,14 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ablate.error import UserError
+from ablate.error import BusyError, UserError
 from ablate.file import write_atomically
+from ablate.record.layout import Layout
 from ablate.record.store import RunFolder, check_writable, provenance
 
 KEY = "0123456789abcdef"
@@ -31,54 +33,84 @@ def _umask() -> int:
 
 
 def test_a_result_is_found_by_its_key_and_a_broken_one_is_named(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path, KEY)
-    assert folder.result() is None
-    folder.open("seed: 0\n").close()
-    folder.finish({"key": KEY, "status": "finished"})
+    folder = RunFolder(Layout(tmp_path), KEY)
+    assert folder.result() is None and folder.status() == "missing"
+    with folder.lease() as writer:
+        writer.open("seed: 0\n").close()
+        assert folder.status() == "running"
+        writer.finish({"key": KEY, "status": "finished", "metrics": {"val/accuracy": 0.5}})
     result = folder.result()
-    assert result and result["status"] == "finished" and result["format"] == 1
+    assert result and result["status"] == "finished" == folder.status() and result["format"] == 1
     for broken in ("{", "[]", json.dumps({"key": "another"})):
         (folder.path / "result.json").write_text(broken)
-        with pytest.raises(UserError, match=r"result.json: not .*delete the file"):
+        with pytest.raises(UserError, match=r"result.json: .*delete the file"):
             folder.result()
 
 
 def test_finishing_removes_the_checkpoint_last(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path, KEY)
-    folder.open("").close()
-    (folder.path / "checkpoint.pt").touch()
-    with pytest.raises(ValueError, match="Out of range float"):
-        folder.finish({"key": KEY, "metrics": float("nan")})
-    assert (folder.path / "checkpoint.pt").exists() and folder.result() is None
-    folder.finish({"key": KEY})
-    assert not (folder.path / "checkpoint.pt").exists()
+    folder = RunFolder(Layout(tmp_path), KEY)
+    with folder.lease() as writer:
+        (folder.path / "checkpoint.pt").touch()
+        with pytest.raises(ValueError, match="Out of range float"):
+            writer.finish({"key": KEY, "metrics": float("nan")})
+        assert (folder.path / "checkpoint.pt").exists() and folder.result() is None
+        writer.finish({"key": KEY, "status": "finished", "metrics": {"val/accuracy": 0.5}})
+        assert not (folder.path / "checkpoint.pt").exists()
 
 
 def test_an_earlier_record_is_set_aside_whole(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path, KEY)
-    for number in (1, 2):
-        folder.open(f"seed: {number}\n").close()
-        folder.finish({"key": KEY, "number": number})
-        assert folder.set_aside() == folder.path / f"earlier-{number}"
-        assert folder.result() is None
+    folder = RunFolder(Layout(tmp_path), KEY)
+    with folder.lease() as writer:
+        for number in (1, 2):
+            writer.open(f"seed: {number}\n").close()
+            writer.finish({"key": KEY, "status": "finished", "metrics": {"val/accuracy": 0.5}, "number": number})
+            assert writer.set_aside() == folder.path / f"earlier-{number}"
+            assert folder.result() is None
     for number in (1, 2):
         assert json.loads((folder.path / f"earlier-{number}" / "result.json").read_text())["number"] == number
 
 
 def test_an_error_of_before_is_gone_when_the_run_starts_again(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path, KEY)
-    folder.open("").close()
-    folder.write_error("Traceback")
-    assert (folder.path / "error.txt").read_text() == "Traceback"
-    folder.open("").close()
-    assert not (folder.path / "error.txt").exists()
+    folder = RunFolder(Layout(tmp_path), KEY)
+    with folder.lease() as writer:
+        writer.write_error("Traceback")
+        assert (folder.path / "error.txt").read_text() == "Traceback"
+        assert folder.status() == "running"
+    assert folder.status() == "failed"
+    with folder.lease() as writer:
+        writer.open("").close()
+        assert not (folder.path / "error.txt").exists()
+
+
+def test_who_has_lost_the_lease_writes_nothing_more(tmp_path: Path) -> None:
+    """As an owner that slept over its lease, while another process took the run over and finished it."""
+    folder = RunFolder(Layout(tmp_path), KEY)
+    with folder.lease() as sleeper:
+        sleeper.write_rows([{"epoch": 1}])
+        (folder.path / "lease.json").unlink()  # as when it has run out
+        with folder.lease() as successor:
+            successor.write_rows([{"epoch": 1}, {"epoch": 2}])
+            acts: list[Callable[[], object]] = [
+                lambda: sleeper.write_rows([{"epoch": 1}]),
+                lambda: sleeper.write("best.pt", b"old"),
+                lambda: sleeper.finish({"key": KEY}),
+                lambda: sleeper.open(""),
+                sleeper.set_aside,
+            ]
+            for act in acts:
+                with pytest.raises(BusyError):
+                    act()
+            sleeper.write_error("not mine to tell")
+            successor.finish({"key": KEY, "status": "finished", "metrics": {"val/accuracy": 0.5}})
+    assert {file.name for file in folder.path.iterdir()} == {"metrics.jsonl", "result.json"}
+    assert len((folder.path / "metrics.jsonl").read_text().splitlines()) == 2
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for bad in (tmp_path / "file", tmp_path / "file" / "below", "/proc/nowhere"):
         with pytest.raises(UserError, match="output_dir="):
-            check_writable(bad)
+            check_writable(Layout(Path(bad)))
 
 
 def test_provenance_names_versions() -> None:

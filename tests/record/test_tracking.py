@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from ablate.compose import compose, resolve
 from ablate.error import UserError
 from ablate.record import tracking
+from ablate.record.status import End
 from tests import wandb_file
+from tests.trainings import config_of
 from tests.wandb_server import API_KEY, WandbServer
 
 KEY = "0123456789abcdef"
@@ -56,18 +57,11 @@ def test_online_without_a_key_is_refused() -> None:
         tracking.choose_mode("online")
 
 
-def run_offline(output_dir: Path, *overrides: str, status: str = "finished") -> tuple[str, wandb_file.OfflineRun]:
-    config = resolve(compose([f"output_dir={output_dir}", *overrides]))
+def run_offline(output_dir: Path, *overrides: str, status: End = "finished") -> tuple[str, wandb_file.OfflineRun]:
+    config = config_of(overrides, output_dir)
     before = set(output_dir.glob("wandb/offline-run-*"))
-    tracker = tracking.start(
-        config,
-        key=KEY,
-        name="arch=pyramid seed=0",
-        mode="offline",
-        tags=["arch=pyramid", "x" * 99],
-        repetition=0,
-        warn=print,
-    )
+    shown = tracking.Shown(KEY, "arch=pyramid seed=0", ["arch=pyramid", "x" * 99])
+    tracker = tracking.start(config, shown, "offline", tracking.Server(), print)
     row: dict[str, Any] = {"epoch": 1, "step": 7, "lr": 0.1, "train/loss": 2.0, "val/accuracy": 0.5, "seconds": 1.5}
     tracker.log(row)
     tracker.log(row | {"epoch": 2, "val/accuracy": None})

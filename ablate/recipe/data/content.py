@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 from ablate.file import write_atomically
 from ablate.recipe.data.folder import File
 
-if TYPE_CHECKING:
-    from ablate.recipe.data.corpus import Track
+Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
+"""Shows the progress of an iteration of known length under a title: `track(items, total, title)`."""
 
 _UNREADABLE = "unreadable: "
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar
 
 from annotated_types import Ge, Le, Len
 
 from ablate.quantity import Integer, PositiveFraction
-from ablate.recipe.data.content import name_of
+from ablate.recipe.data.content import Track, name_of
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from ablate.recipe.data.cache import Recordings
 
 GAP = 50
@@ -22,8 +25,11 @@ Name = Annotated[str, Len(1)]
 Context = Annotated[Integer, Ge(0), Le(GAP)]
 Boundary = Literal["zero", "bleed"]
 Dtype = Literal["fp32", "bf16"]
-Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
-"""Shows the progress of an iteration of known length under a title: `track(items, total, title)`."""
+NOT_OF_THE_FILES = ("context", "fraction", "boundary", "dtype")
+"""The keys of every corpus that say what is made of its files, and not which they are."""
+
+NEUTRAL: dict[str, object] = {}
+"""Keys that a corpus was given later, with the value that means "as before": so they are not in its fingerprint."""
 
 Answer = TypeVar("Answer")
 
@@ -87,3 +93,17 @@ def of_both(ask: Callable[[Split], Answer]) -> tuple[Answer, Answer]:
 def combined(train: str, val: str) -> str:
     """The fingerprint of splits with these identities; where one recipe makes both, it is the recipe's."""
     return train if train == val else name_of([train, val])
+
+
+def settings_of(corpus: DataclassInstance, *, without: Collection[str]) -> dict[str, Any]:
+    """The keys of a corpus with their values, for its fingerprint."""
+    return {
+        name: value
+        for name, value in asdict(corpus).items()
+        if name not in without and (name not in NEUTRAL or NEUTRAL[name] != value)
+    }
+
+
+def drawing_seed(fraction: float, seed: int) -> int | None:
+    """The seed that the data of a run depend on: its own where a fraction is drawn, none where all are taken."""
+    return seed if fraction < 1 else None

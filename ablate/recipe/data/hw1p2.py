@@ -16,8 +16,8 @@ from numpy.lib.format import MAGIC_PREFIX, read_array_header_1_0, read_array_hea
 
 from ablate.quantity import PositiveFraction
 from ablate.recipe.data.cache import Fault, Recordings, Sources, Utterance, cached
-from ablate.recipe.data.content import Content, contents, name_of, readable
-from ablate.recipe.data.corpus import Boundary, Context, Dtype, Name, Split, Track, combined, of_both
+from ablate.recipe.data.content import Content, Track, contents, name_of, readable
+from ablate.recipe.data.corpus import Boundary, Context, Dtype, Name, Split, combined, of_both
 from ablate.recipe.data.fault import OnBadUtterance, noted, settle
 from ablate.recipe.data.folder import File, elsewhere, files, listing
 from ablate.recipe.data.phoneme import UNKNOWN, indices, without_boundaries
@@ -51,7 +51,8 @@ class HW1P2:
     def num_mfcc(self) -> int:
         """Coefficients a frame, as most of some files of the training split have them."""
         folder = self._folder("train") / "mfcc"
-        return _most_common_width(folder, folder.stat().st_mtime_ns)
+        listed = _files(folder)
+        return _most_common_width(folder, tuple(listed[:: max(1, len(listed) // _ASKED_FILES)]))
 
     def load(self, split: Split, *, seed: int, cache: Path, track: Track) -> Recordings:
         """The split, read and checked in the first place, and from the cache as long as its files stay the same."""
@@ -133,12 +134,11 @@ def _read(folder: Path, found: Sequence[Content], num_mfcc: int, track: Track) -
             yield Utterance(name, speaker, features, labels)
 
 
-@functools.cache
-def _most_common_width(folder: Path, time_ns: int) -> int:
-    """Of some of the folder's arrays; remembered, since each run of a study asks."""
-    listed = _files(folder)
+@functools.lru_cache(maxsize=8)
+def _most_common_width(folder: Path, asked: tuple[File, ...]) -> int:
+    """Of some of the folder's arrays; remembered as long as they stay the same, since each run of a study asks."""
     found = []
-    for file in listed[:: max(1, len(listed) // _ASKED_FILES)]:
+    for file in asked:
         with contextlib.suppress(ValueError, OSError):
             found.append(int(_features(folder / file.name, map_only=True).shape[1]))
     if not found:

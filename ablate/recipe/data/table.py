@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ablate.recipe.data.cache import Recordings
-from ablate.recipe.data.corpus import GAP, Boundary, Dtype, Track
+from ablate.recipe.data.content import Track
+from ablate.recipe.data.corpus import GAP, Boundary, Dtype
 
 _TORCH = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

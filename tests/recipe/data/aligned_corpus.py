@@ -10,11 +10,13 @@ import torch
 from praatio import textgrid
 from praatio.utilities.constants import Interval
 
-from ablate.compose import compose, instantiate, resolve
+from ablate.config.check import instantiate
 from ablate.recipe.data.corpus import Split
 from ablate.recipe.data.espeak import _speak
-from ablate.recipe.data.espeak.acoustics import SAMPLE_RATE_HZ, Condition, hear
+from ablate.recipe.data.espeak.acoustics import Condition, hear
 from ablate.recipe.data.espeak.alignment import align
+from ablate.recipe.data.espeak.format import SAMPLE_RATE_HZ
+from tests.trainings import checked
 
 
 class Spoken(NamedTuple):
@@ -29,7 +31,7 @@ class Spoken(NamedTuple):
 def spoken(split: Split, *overrides: str) -> Iterator[Spoken]:
     """Its utterances, to the bit: torch has one thread from here on, as where the corpus itself is made."""
     torch.set_num_threads(1)
-    corpus = instantiate(resolve(compose(["data=espeak_tiny", *overrides])), "data")
+    corpus = instantiate(checked(["data=espeak_tiny", *overrides]), "data")
     utterances = corpus._utterances(split)
     for utterance, (audio, events) in zip(utterances, _speak([each.request for each in utterances]), strict=True):
         condition = Condition.draw(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ablate.compose import compose, instantiate, resolve
+from ablate.config.check import instantiate
 from ablate.error import UserError
 from ablate.recipe.data.aligned import Aligned
 from ablate.recipe.data.cache import Recordings
@@ -18,6 +18,7 @@ from ablate.recipe.data.corpus import Split
 from ablate.recipe.data.phoneme import PHONEMES
 from tests.conftest import Command
 from tests.recipe.data.aligned_corpus import Spoken, spoken, write_audio, write_phn, write_text_grid
+from tests.trainings import checked
 
 SMALL = ("data.utterances={train: 8, val: 3, test: 1}", "data.speakers={train: 4, val: 3, test: 1}")
 
@@ -27,7 +28,7 @@ def silent(items: Iterable[Any], total: int, title: str) -> Iterable[Any]:
 
 
 def corpus(root: Path, *overrides: str) -> Aligned:
-    made = instantiate(resolve(compose(["data=aligned", f"data.root={root}", *overrides])), "data")
+    made = instantiate(checked(["data=aligned", f"data.root={root}", *overrides]), "data")
     assert isinstance(made, Aligned)
     return made
 
@@ -67,7 +68,7 @@ def frames(recordings: Recordings) -> dict[str, tuple[np.ndarray, list[int]]]:
 
 @pytest.fixture
 def embedded(tmp_path: Path) -> Callable[[Split], dict[str, tuple[np.ndarray, list[int]]]]:
-    made = instantiate(resolve(compose(["data=espeak_tiny", *SMALL])), "data")
+    made = instantiate(checked(["data=espeak_tiny", *SMALL]), "data")
     return lambda split: frames(made.load(split, seed=0, cache=tmp_path / "embedded", track=silent))
 
 
@@ -150,7 +151,7 @@ def test_settings_decide_the_frames(load: Load) -> None:
         ("data.hop_seconds=0.00001", "data.hop_seconds=1e-05: shorter than a sample"),
         ("+data.labels.x=QQ", r"data.labels\[x\]: expected one of SIL AA .*, found 'QQ'"),
         ("data.train=[]", r"data.train: expected a folder or a list of speakers, found \[\]"),
-        ("data.test=[1.5]", r"data.test: expected a folder or a list of speakers, found \[1.5\]"),
+        ("data.test=[[a]]", r"data.test: expected a folder or a list of speakers, found \[\['a'\]\]"),
         ("data.audio=[]", r"data.audio: expected at least 1 item, found \[\]"),
         ("data.audio=[wav]", r"data.audio\[0\]: expected suffixes like .wav, found 'wav'"),
     ):

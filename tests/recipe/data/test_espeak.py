@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from ablate.compose import compose, instantiate, resolve
+from ablate.config.check import instantiate
 from ablate.recipe.data.corpus import GAP, Split
 from ablate.recipe.data.espeak import _VARIANTS, Espeak, _speak
 from ablate.recipe.data.espeak.acoustics import Condition, _degrade, _level
@@ -23,12 +23,13 @@ from ablate.recipe.data.espeak.engine import SAMPLE_RATE_HZ
 from ablate.recipe.data.phoneme import PHONEMES
 from ablate.recipe.data.table import FrameTable
 from ablate.recipe.normalization import none
+from tests.trainings import checked
 
 PLAIN = {"accent": "gmw/en-US", "variant": "m3", "rate": 175, "pitch": 50, "pitch_range": 50, "seed": 1}
 
 
 def corpus(*overrides: str) -> Espeak:
-    made = instantiate(resolve(compose(["data=espeak_tiny", *overrides])), "data")
+    made = instantiate(checked(["data=espeak_tiny", *overrides]), "data")
     assert isinstance(made, Espeak)
     return made
 

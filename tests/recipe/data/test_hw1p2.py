@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ablate.compose import compose, instantiate, resolve
+from ablate.config.check import instantiate
 from ablate.error import UserError
 from ablate.recipe.data.cache import Recordings
 from ablate.recipe.data.corpus import Split
 from ablate.recipe.data.hw1p2 import HW1P2
 from ablate.recipe.data.phoneme import PHONEMES, UNKNOWN
 from tests.recipe.data.hw1p2_folder import LENGTHS, write
+from tests.trainings import checked
 
 
 def silent(items: Iterable[Any], total: int, title: str) -> Iterable[Any]:
@@ -22,7 +23,7 @@ def silent(items: Iterable[Any], total: int, title: str) -> Iterable[Any]:
 
 
 def corpus(root: Path, *overrides: str) -> HW1P2:
-    made = instantiate(resolve(compose(["data=hw1p2", f"data.root={root}", *overrides])), "data")
+    made = instantiate(checked(["data=hw1p2", f"data.root={root}", *overrides]), "data")
     assert isinstance(made, HW1P2)
     return made
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,8 +15,18 @@ from ablate.quantity import Count, Integer, Positive, PositiveFraction
 from ablate.recipe.data.aligned import segment
 from ablate.recipe.data.aligned.tree import Paths, Tree
 from ablate.recipe.data.cache import Fault, Recordings, Utterance, cached
-from ablate.recipe.data.content import Content, name_of, readable
-from ablate.recipe.data.corpus import Boundary, Context, Dtype, Name, Split, Track, combined, of_both
+from ablate.recipe.data.content import Content, Track, name_of, readable
+from ablate.recipe.data.corpus import (
+    NOT_OF_THE_FILES,
+    Boundary,
+    Context,
+    Dtype,
+    Name,
+    Split,
+    combined,
+    of_both,
+    settings_of,
+)
 from ablate.recipe.data.fault import OnBadUtterance, noted, settle
 from ablate.recipe.data.phoneme import PHONEMES
 
@@ -24,9 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _PACKAGES = ("torchaudio", "soundfile", "praatio")
-_NOT_OF_THE_FRAMES = (
-    "root", "alignments", "train", "val", "test", "context", "fraction", "boundary", "dtype", "on_bad_utterance",
-)  # fmt: skip
+_NOT_OF_THE_FRAMES = ("root", "alignments", "train", "val", "test", "on_bad_utterance", *NOT_OF_THE_FILES)
 
 
 def _phoneme(name: str) -> str:
@@ -102,7 +110,7 @@ class Aligned:
     def load(self, split: Split, *, seed: int, cache: Path, track: Track) -> Recordings:
         """The split, made in the first place, and from the cache as long as its files and settings stay the same."""
         tree = self._tree(split)
-        settings = {name: value for name, value in asdict(self).items() if name not in _NOT_OF_THE_FRAMES}
+        settings = settings_of(self, without=_NOT_OF_THE_FRAMES)
         versions = [importlib.metadata.version(package) for package in _PACKAGES]
         places = [str(tree.audio.resolve()), str(tree.alignments.resolve()), tree.speakers]
         path = cache / f"aligned-{name_of([places, settings, versions])}.frames"

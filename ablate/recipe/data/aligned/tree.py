@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ablate.recipe.data.cache import Sources
-from ablate.recipe.data.content import Content, contents, name_of
-from ablate.recipe.data.corpus import Split, Track
+from ablate.recipe.data.content import Content, Track, contents, name_of
+from ablate.recipe.data.corpus import Split
 from ablate.recipe.data.folder import File, elsewhere, files, listing
 
 Key = Literal["root", "alignments"]

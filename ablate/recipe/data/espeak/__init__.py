@@ -12,7 +12,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
@@ -21,12 +21,13 @@ from annotated_types import Ge, Le, Len
 
 from ablate.quantity import Count, Fraction, NonNegativeInteger, PositiveFraction
 from ablate.recipe.data.cache import Recordings, Sources, Utterance, cached
-from ablate.recipe.data.corpus import Boundary, Context, Dtype, Split, Track
+from ablate.recipe.data.content import Track
+from ablate.recipe.data.corpus import NOT_OF_THE_FILES, Boundary, Context, Dtype, Split, settings_of
 from ablate.recipe.data.espeak.alignment import align
+from ablate.recipe.data.espeak.format import NUM_MELS
 from ablate.recipe.data.espeak.sentence import sentence
 
 _RECIPE_VERSION = 1  # raise it when the same settings make other speech
-_MEL_BANDS = 40
 _PACKAGES = ("espeakng-loader", "torchaudio")
 
 _VARIANTS = """
@@ -91,7 +92,7 @@ class Espeak:
     snr_db: Decibels
     gain_db: Decibels
     channel: Fraction
-    coefficients: Annotated[Count, Le(_MEL_BANDS)]
+    coefficients: Annotated[Count, Le(NUM_MELS)]
 
     def __post_init__(self) -> None:
         for name in ("rate", "tract", "snr_db", "gain_db"):
@@ -106,7 +107,7 @@ class Espeak:
                 "data=espeak: the package espeakng-loader is not installed; `pip install espeakng-loader==0.2.4`, "
                 "or take data=hw1p2 with a folder of your own"
             )
-        recipe = {name: value for name, value in asdict(self).items() if name not in _NOT_OF_THE_CORPUS}
+        recipe = settings_of(self, without=NOT_OF_THE_FILES)
         versions = {package: importlib.metadata.version(package) for package in _PACKAGES}
         text = json.dumps([_RECIPE_VERSION, recipe, versions], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -187,9 +188,6 @@ class Espeak:
 
     def _draw(self, *stream: object) -> random.Random:
         return random.Random("/".join(map(str, (self.corpus_seed, *stream))))
-
-
-_NOT_OF_THE_CORPUS = ("context", "fraction", "boundary", "dtype")
 
 
 def _speak(requests: list[dict[str, Any]]) -> Iterator[tuple[np.ndarray, list[tuple[int, str]]]]:

@@ -14,12 +14,9 @@ from torch import Tensor
 
 from ablate.recipe.data.espeak.alignment import Segment
 from ablate.recipe.data.espeak.engine import SAMPLE_RATE_HZ as ENGINE_RATE_HZ
+from ablate.recipe.data.espeak.format import HOP, NUM_MELS, SAMPLE_RATE_HZ, WINDOW
 from ablate.recipe.data.mfcc import classes, mfcc
 
-SAMPLE_RATE_HZ = 16_000
-WINDOW = 400
-HOP = 160
-NUM_MELS = 40
 _SPEECH_LEVEL = 0.1  # RMS of the samples that are not silence, of full scale 1
 _SILENCE = 0.01  # of the peak
 _FLOOR = 1e-5  # white noise after everything, so that digital silence has a finite logarithm

@@ -1,0 +1,41 @@
+"""`ablate NAME ...`, which is `python -m ablate.NAME ...`; without a command's name it is `ablate run ...`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+COMMANDS = {
+    "run": ("ablate.run", "train what a command line asks for and is not finished: one run, or a study (--multirun)"),
+    "help": ("ablate.help", "what a group, an option or a key means, its default and what it may be"),
+    "bench": ("ablate.bench.__main__", "promises that take long to prove, measured on this machine"),
+}
+"""Each command's module, which has `main(arguments)` that gives an exit code, and what it does."""
+
+_EXAMPLES = """
+ablate arch=pyramid optim=sgd optim.lr=0.1                             one run; `run` may be left out
+ablate --multirun arch=cylinder,pyramid study.seeds=3 study.name=mine  a study
+ablate --help                                                          all groups, options, keys and defaults
+"""
+
+
+def script() -> None:
+    """The console script."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: list[str]) -> int:
+    """Carry out the command that is named first; its exit code."""
+    if not arguments:
+        width = max(map(len, COMMANDS))
+        print("ablate: what mattered, was it luck, and who should run what next\n")
+        print("\n".join(f"ablate {name.ljust(width)}  {what}" for name, (_, what) in COMMANDS.items()))
+        print(_EXAMPLES, end="")
+        return 0
+    name, rest = (arguments[0], arguments[1:]) if arguments[0] in COMMANDS else ("run", arguments)
+    code: int = importlib.import_module(COMMANDS[name][0]).main(rest)
+    return code
+
+
+if __name__ == "__main__":
+    script()

@@ -1,0 +1,72 @@
+"""How every command begins and ends: signals, exit codes, what is said of an error, and all as it was before."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from ablate.command.refusal import refusal
+from ablate.display import mute
+from ablate.interruption import as_keyboard_interrupt
+
+_INTERRUPTED = 130
+_TRACEBACK = "HYDRA_FULL_ERROR"
+_WHERE_TO_LOOK = f"{_TRACEBACK}=1 shows the traceback, as does error.txt of a run that had begun"
+
+
+def framed(act: Callable[[list[str]], int], arguments: Sequence[str], *, after_interruption: str = "") -> int:
+    """Carry out a command with its arguments; its exit code. An error is a line on stderr, an interruption too.
+
+    Signals, environment variables, `sys.argv` and logging are as before when it returns: a process can give several.
+    """
+    with _left_as_found():
+        try:
+            return act(list(arguments))
+        except BrokenPipeError:  # the reader of our output has enough
+            mute()
+            return 0
+        except KeyboardInterrupt:
+            _say(f"interrupted{after_interruption and f'; {after_interruption}'}")
+            return _INTERRUPTED
+        except Exception as error:
+            if os.environ.get(_TRACEBACK) == "1":
+                traceback.print_exception(error)
+            code, text = refusal(error) or (1, f"{type(error).__name__}: {error}; {_WHERE_TO_LOOK}")
+            _say(text)
+            return code
+
+
+def _say(text: str) -> None:
+    print(f"ablate: {text}", file=sys.stderr)
+
+
+@contextmanager
+def _left_as_found() -> Iterator[None]:
+    environment, argv = dict(os.environ), list(sys.argv)
+    handlers, level = list(logging.root.handlers), logging.root.level  # which Hydra sets
+    is_main = threading.current_thread() is threading.main_thread()  # others may set no handlers
+    on_termination = signal.signal(signal.SIGTERM, as_keyboard_interrupt) if is_main else None
+    output = sys.stdout if isinstance(sys.stdout, io.TextIOWrapper) else None
+    errors = output.errors if output else None
+    if output:
+        output.reconfigure(errors="replace")  # what a terminal can't show is no reason to lose a run
+    try:
+        yield
+    finally:
+        if is_main:
+            signal.signal(signal.SIGTERM, on_termination or signal.SIG_DFL)
+        if output:
+            output.reconfigure(errors=errors)
+        sys.argv[:] = argv
+        logging.root.handlers[:] = handlers
+        logging.root.setLevel(level)
+        for name in set(os.environ) - set(environment):
+            del os.environ[name]
+        os.environ.update({name: value for name, value in environment.items() if os.environ.get(name) != value})

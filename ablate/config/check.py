@@ -1,0 +1,307 @@
+"""Every node of a config is checked against the call that it describes, and is the only door to that call.
+
+A node's keys are the keyword-only parameters of its `_target_`, a public callable of the group's own module in
+`ablate.recipe`. Nothing else may be called, and types and ranges are those of its annotations.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import importlib
+import inspect
+import re
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from ablate.config.folder import options
+from ablate.config.override import name_of, value_of
+from ablate.config.settings import GROUPS, Config, Group, Settings
+from ablate.error import UserError, refusing
+from ablate.study.design import split
+
+Hints = Mapping[str, Any]
+
+_EXCLUSIVE = [("arch.width", "arch.num_params")]
+_MOST_PROBLEMS = 20
+_STRICT = ConfigDict(strict=True, allow_inf_nan=False)
+
+# What other libraries and papers call our options, without underscores and a trailing "lr".
+_OTHER_NAMES = {
+    "swish": "silu", "leaky": "leaky_relu", "lrelu": "leaky_relu", "logistic": "sigmoid",
+    "specaugment": "time_freq_mask", "specaug": "time_freq_mask", "timemasking": "time_mask",
+    "frequencymask": "freq_mask", "frequencymasking": "freq_mask", "freqmasking": "freq_mask",
+    "noise": "gaussian_noise", "jitter": "gaussian_noise",
+    "cosineannealing": "cosine", "cosinedecay": "cosine", "cosineannealingwarmrestarts": "cosine_restarts",
+    "warmrestarts": "cosine_restarts", "sgdr": "cosine_restarts", "onecycle": "one_cycle", "1cycle": "one_cycle",
+    "reducelronplateau": "plateau", "reduceonplateau": "plateau", "inversetime": "time_decay",
+    "glorot": "xavier_uniform", "glorotuniform": "xavier_uniform", "glorotnormal": "xavier_normal",
+    "xavier": "xavier_uniform", "he": "kaiming_normal", "henormal": "kaiming_normal", "heuniform": "kaiming_uniform",
+    "kaiming": "kaiming_normal", "pytorch": "torch", "default": "torch",
+    "batchnorm": "batch", "batchnorm1d": "batch", "bn": "batch", "layernorm": "layer", "ln": "layer",
+    "standard": "zscore", "standardize": "zscore", "standardization": "zscore", "meanvar": "zscore",
+    "cepstral": "cmn", "cepstralmean": "cmn", "cms": "cmn", "minmaxscaler": "minmax",
+    "rectangle": "cylinder", "rectangular": "cylinder", "block": "cylinder", "funnel": "pyramid",
+    "invertedpyramid": "inverse_pyramid", "bottleneck": "hourglass",
+    "sgdmomentum": "momentum", "heavyball": "momentum", "nag": "nesterov", "swats": "adam_to_sgd",
+    "lasso": "l1", "ridge": "l2", "weightdecay": "l2", "gradientclipping": "grad_clip", "clipping": "grad_clip",
+    "gradclipnorm": "grad_clip", "earlystop": "early_stopping", "labelsmooth": "label_smoothing",
+    "float32": "fp32", "float": "fp32", "float16": "fp16", "half": "fp16", "bfloat16": "bf16", "amp": "bf16",
+    "gpu": "cuda", "librispeech": "aligned", "timit": "aligned", "mfa": "aligned", "11785": "hw1p2",
+    "identity": "none", "off": "none", "no": "none",
+}  # fmt: skip
+
+
+def check_settings(config: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
+    """The config with its run-level keys checked and in the types they are meant to have; nothing heavy is imported.
+
+    Text that looks like a number (`study.name=2024_11_05`) is as it was typed. Raises `UserError` that names all that
+    is wrong, in the nodes too.
+    """
+    config = dict(config)
+    problems = _node_problems(config)
+    given = {name_of(override) for override in overrides if value_of(override) != "null"}
+    for first, second in _EXCLUSIVE:
+        if {first, second} <= given:
+            problems.append(f"{first} and {second} are both given, and each decides the same; give one")
+    settings = {key: value for key, value in config.items() if key not in GROUPS}
+    hints = typing.get_type_hints(Settings, include_extras=True)
+    typed = {name_of(each): value_of(each) for each in overrides}
+    _take_text_as_typed("", settings, hints, typed)
+    config |= _valid("", settings, hints, problems)
+    checked = typing.cast(Config, config)
+    if "data" in config and isinstance(config["data"], dict):
+        node = config["data"] = dict(config["data"])
+        if any(name.startswith("data.") for name in typed):
+            with_text = {key: value for key, value in node.items() if key != "_target_"}
+            _take_text_as_typed("data.", with_text, _hints("data", node), typed)
+            node |= with_text
+    if problems:
+        sound = [group for group in GROUPS if isinstance(config.get(group), dict)]
+        problems += [line for group in sound for line in node_problems(checked, group)]
+    refuse(problems)
+    return checked
+
+
+def check(config: Config, *groups: Group) -> None:
+    """Give the values of these groups' nodes their types. Raises `UserError` that names all that is wrong with them."""
+    refuse([line for group in groups or GROUPS for line in node_problems(config, group)])
+
+
+def node_problems(config: Config, group: Group) -> list[str]:
+    """What is wrong with a group's node, a line each; its values that are not wrong get their types."""
+    node, problems = config[group], list[str]()
+    try:
+        hints = _hints(group, node)
+    except UserError as error:
+        return [str(error)]
+    arguments = {key: value for key, value in node.items() if key != "_target_"}
+    config[group] = {"_target_": node["_target_"], **_valid(f"{group}.", arguments, hints, problems)}
+    return problems
+
+
+def refuse(problems: Iterable[str]) -> None:
+    """Raise `UserError` with all of these lines, each once, if there are any."""
+    lines = list(dict.fromkeys(problems))
+    if len(lines) > _MOST_PROBLEMS:
+        lines[_MOST_PROBLEMS:] = [f"... and {len(lines) - _MOST_PROBLEMS} more"]
+    if lines:
+        raise UserError("\n".join(lines))
+
+
+def instantiate(config: Config, group: Group, *runtime: Any) -> Any:
+    """Call the target of a group's node with the run-time objects; a `ValueError` of it is the user's mistake.
+
+    Not by `hydra.utils.instantiate`: once a node is checked it is a plain call, and nothing in its values is one.
+    """
+    check(config, group)
+    target = _target(group, config[group]["_target_"])
+    arguments = {key: value for key, value in config[group].items() if key != "_target_"}
+    try:
+        inspect.signature(target).bind(*runtime, **arguments)
+    except TypeError as error:
+        raise UserError(f"{group}._target_={config[group]['_target_']}: not an option of {group} ({error})") from error
+    with refusing():
+        return target(*runtime, **arguments)
+
+
+def hint_of(group: Group, node: Mapping[str, Any], name: str) -> Any:
+    """The annotation of a node's key; none where it has no such key. Raises `UserError` for a wrong target."""
+    return _hints(group, node).get(name)
+
+
+def is_table(hint: Any) -> bool:
+    """Whether a key of this annotation takes entries of any name."""
+    return typing.get_origin(hint) is dict
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """A hint at the known word that is meant by an unknown one, or the known ones where none is near.
+
+    >>> nearest("lrr", ["lr", "betas"]), nearest("swish", ["relu", "silu"])
+    ('did you mean lr?', 'did you mean silu?')
+    """
+    known = sorted(words)
+    if len(known) == 1:
+        return f"did you mean {known[0]}?"
+    meant = guess(word, known)
+    return f"did you mean {meant}?" if meant else f"known: {', '.join(known) or 'none'}"
+
+
+def guess(word: str, words: Iterable[str]) -> str | None:
+    """The known word that is meant by an unknown one, by what others call it or by how it is spelled."""
+    known = list(words)
+    plain = word.lower().replace("_", "").replace("-", "")
+    for spelled in (plain, plain.removesuffix("lr"), plain.removesuffix("scheduler")):
+        if (ours := _OTHER_NAMES.get(spelled)) in known:
+            return ours
+    return next(iter(difflib.get_close_matches(word, known, n=1)), None)
+
+
+def _node_problems(config: Mapping[str, Any]) -> list[str]:
+    """Groups that are no nodes."""
+    problems = []
+    for group in GROUPS:
+        if group not in config:
+            problems.append(f"{group}: missing; give {group}=... one of {', '.join(options(group))}")
+        elif not isinstance(config[group], dict):
+            problems.append(f"{group}: expected one of {', '.join(options(group))}, found {config[group]!r}")
+    return problems
+
+
+def _hints(group: Group, node: Mapping[str, Any]) -> Hints:
+    return _parameters(_target(group, node.get("_target_")))
+
+
+def _target(group: Group, name: object) -> Callable[..., Any]:
+    home = f"ablate.recipe.{group}"
+    module_name, _, attribute = str(name).rpartition(".")
+    inside = module_name == home or module_name.startswith(f"{home}.")
+    if inside and not attribute.startswith("_") and all(map(str.isidentifier, str(name).split("."))):
+        try:
+            target = getattr(importlib.import_module(module_name), attribute, None)
+        except ModuleNotFoundError:
+            target = None
+        is_option = inspect.isfunction(target) or dataclasses.is_dataclass(target)
+        if is_option and getattr(target, "__module__", None) == module_name:
+            return typing.cast(Callable[..., Any], target)
+    raise UserError(f"{group}._target_: expected a public callable of {home}, found {name!r}")
+
+
+@functools.cache
+def _parameters(target: Callable[..., Any]) -> dict[str, Any]:
+    """The keyword-only parameters of a callable with their annotations, those of `**name: Unpack[...]` too."""
+    hints = typing.get_type_hints(target, include_extras=True)
+    keywords: dict[str, Any] = {}
+    for name, parameter in inspect.signature(target).parameters.items():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            keywords[name] = hints[name]
+        elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            keywords |= typing.get_type_hints(typing.get_args(hints[name])[0], include_extras=True)
+    return keywords
+
+
+def _take_text_as_typed(prefix: str, values: dict[str, Any], hints: Hints, typed: Mapping[str, str]) -> None:
+    """Put what was typed in the place of a number where text is meant: 2024_11_05 is no 20241105 there."""
+    for name, value in values.items():
+        hint, text = hints.get(name), typed.get(f"{prefix}{name}", "")
+        if typing.is_typeddict(hint):
+            below = typing.get_type_hints(hint, include_extras=True)
+            _take_text_as_typed(f"{prefix}{name}.", value if isinstance(value, dict) else {}, below, typed)
+            continue
+        as_text: Any = text
+        if isinstance(value, list):
+            parts = split(text[1:-1])
+            plain = all(isinstance(each, str | int | float) for each in value)
+            if not text.startswith("[") or len(parts) != len(value) or not plain:
+                continue
+            as_text = [each if isinstance(each, str) else part for each, part in zip(value, parts, strict=True)]
+        elif not isinstance(value, int | float) or not text or text[0] in "'\"$":
+            continue
+        if hint and not _is_valid(hint, value) and _is_valid(hint, as_text):
+            values[name] = as_text
+
+
+def _is_valid(hint: Any, value: Any) -> bool:
+    try:
+        _adapter(hint).validate_python(value)
+        return True
+    except ValidationError:
+        return False
+
+
+def _valid(prefix: str, values: Mapping[str, Any], hints: Hints, problems: list[str]) -> dict[str, Any]:
+    """The values, each in the type of its hint: `2.0` is an integer where one is meant, so that it is one thereafter.
+
+    `prefix` leads to their keys in the config; what is wrong with any is added to the problems.
+    """
+    problems += [f"{prefix}{name}: unknown key; {nearest(str(name), hints)}" for name in values if name not in hints]
+    problems += [f"{prefix}{name}: missing; give {prefix}{name}=..." for name in hints if name not in values]
+    valid: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in hints:
+            valid[name] = value
+            continue
+        hint = hints[name]
+        if typing.is_typeddict(hint) and isinstance(value, dict):
+            below = typing.get_type_hints(hint, include_extras=True)
+            valid[name] = _valid(f"{prefix}{name}.", value, below, problems)
+        elif typing.is_typeddict(hint):
+            problems.append(f"{prefix}{name}: expected the keys {', '.join(hint.__annotations__)}, found {value!r}")
+            valid[name] = value
+        else:
+            try:
+                valid[name] = _adapter(hint).validate_python(value)
+            except ValidationError as error:
+                problems += [_problem(f"{prefix}{name}", dict(each)) for each in error.errors()]
+                valid[name] = value
+    return valid
+
+
+@functools.cache
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(hint, config=_STRICT)
+
+
+def _problem(key: str, error: Mapping[str, Any]) -> str:
+    found, position = error["input"], list(error["loc"])
+    if position[-1:] == ["[key]"]:
+        return f"{key}: its key {found!r} is no text to YAML, which takes some words and numbers for values; quote it"
+    path = "".join(f"[{place}]" for place in position if not _is_branch(place))
+    said = re.sub(r"Value error, | after validation, not \d+", "", error["msg"])
+    said = re.sub("Input should be|(String|List) should have", "expected", said)
+    return f"{key}{path}: {said}, found {found!r}{_hint(key, error)}"
+
+
+def _is_branch(place: object) -> bool:
+    """Whether a part of an error's place names a branch of a union, which no user has written."""
+    return isinstance(place, str) and bool(
+        re.match(r"(function-|constrained-|list\[|literal\[|(int|str|float)$)", place)
+    )
+
+
+def _hint(key: str, error: Mapping[str, Any]) -> str:
+    """What may have been meant."""
+    found, expected = error["input"], error["type"]
+    if expected == "literal_error" and isinstance(found, str):
+        options = re.findall(r"'([^']*)'", error["ctx"]["expected"])
+        return f"; did you mean {meant}?" if (meant := guess(found, options)) else ""
+    if isinstance(found, list) and found and expected in ("float_type", "int_type", "string_type", "bool_type"):
+        levels = ",".join(f"{each:g}" if isinstance(each, float) else str(each) for each in found)
+        return f"; several levels are a study, and stand without brackets: --multirun {key}={levels}"
+    if isinstance(found, str) and expected in ("float_type", "int_type") and _is_number(found):
+        of_environment = f"'{key}=\"${{oc.decode:${{oc.env:NAME}}}}\"'"
+        return f"; a number stands without quotes, and that of an environment variable is {of_environment}"
+    return ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+        return True
+    except ValueError:
+        return False

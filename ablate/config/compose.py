@@ -1,0 +1,320 @@
+"""Configs, composed by Hydra. All that is known of Hydra's inside is known here.
+
+A command has one `Composer`: what it was told of folders, of the primary config and of `hydra.*` holds for each of its
+compositions, and each config file is read once. What Hydra offers and we can't keep in all of them is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import functools
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from hydra import version
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job
+from hydra.errors import HydraException
+from hydra.initialize import get_gh_backup, restore_gh_from_backup
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from ablate.config.folder import PRIMARY, conf_dir, user_conf_dir
+from ablate.config.settings import GROUPS, Config
+from ablate.error import UserError
+from ablate.record.key import is_outside, leaves
+
+OUR_SWEEPER = "ablate"
+Task = Callable[[DictConfig], Any]
+
+_SEARCHPATH = "hydra.searchpath"
+
+
+class _Remembered(CachingConfigRepository):
+    """The config files, each read once: Hydra copies its repository for every composition."""
+
+    def __deepcopy__(self, memo: object) -> _Remembered:
+        return self
+
+
+class Composer:
+    """Composes the configs of one command; a context, since Hydra has one place for all that it is told.
+
+    `folders` hold options of the user's own, which add to ours and replace them; `of_hydra` are the overrides of
+    `hydra.*` and of its groups. Raises `UserError` for a folder that is not there.
+    """
+
+    def __init__(
+        self, config_name: str | None = None, folders: Sequence[str] = (), of_hydra: Sequence[str] = ()
+    ) -> None:
+        self.config_name = (config_name or PRIMARY).removesuffix(".yaml")
+        self.of_hydra = [each for each in of_hydra if not each.lstrip("+").startswith(f"{_SEARCHPATH}=")]
+        searched = [path for each in of_hydra if each not in self.of_hydra for path in _paths(each)]
+        self._folders = [_absolute("--config-dir", folder) for folder in folders]
+        self._folders += [_absolute(_SEARCHPATH, folder) for folder in searched]
+        self._parser = OverridesParser.create()
+
+    @classmethod
+    def of(cls, flags: argparse.Namespace, overrides: Sequence[str]) -> Composer:
+        """As a command line's flags and overrides have it."""
+        if flags.config_path:
+            raise UserError("--config-path: ablate needs its own configs; --config-dir adds a folder of yours to them")
+        folders = [flags.config_dir] if flags.config_dir else []
+        return cls(flags.config_name, folders, [each for each in overrides if is_of_hydra(each)])
+
+    def __enter__(self) -> Composer:
+        self._before = get_gh_backup()
+        GlobalHydra.instance().clear()
+        version.setbase("1.3")
+        self._hydra = Hydra.create_main_hydra2("ablate", self._search_path())
+        self._loader = typing.cast(ConfigLoaderImpl, self._hydra.config_loader)
+        self._loader.repository = _Remembered(self._loader.repository)  # type: ignore[assignment]
+        self._parser = OverridesParser.create(config_loader=self._loader)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        restore_gh_from_backup(self._before)
+
+    def without_hydra(self) -> Composer:
+        """Another one of the same folders and the same primary config, which knows nothing of `hydra.*`."""
+        return Composer(self.config_name, self._folders)
+
+    def _search_path(self) -> ConfigSearchPath:
+        path = create_config_search_path(str(conf_dir()))
+        own = user_conf_dir()
+        for folder in [*self._folders, *([f"file://{own}"] if own else [])]:
+            file = Path(folder.removeprefix("file://")) / f"{PRIMARY}.yaml"
+            if file.exists():
+                raise UserError(f"{file}: it would replace ablate's own; put options into {file.parent}/<group>/")
+            path.prepend(provider="user", path=folder, anchor="main")
+        return path
+
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
+        """The config of these overrides (canonical names); unresolved."""
+        composed = self.whole(overrides)
+        with open_dict(composed):
+            del composed["hydra"]
+        return composed
+
+    def whole(
+        self,
+        overrides: Sequence[str],
+        mode: Literal["run", "multirun"] = "run",
+        of_hydra: Sequence[str] | None = None,
+    ) -> DictConfig:
+        """The config with Hydra's own node. Raises `UserError` for what is asked of Hydra and can't be kept."""
+        given = [*(self.of_hydra if of_hydra is None else of_hydra), *overrides]
+        run_mode = RunMode.MULTIRUN if mode == "multirun" else RunMode.RUN
+        composed = self._loader.load_configuration(self.config_name, given, run_mode)
+        _refuse_what_is_not_kept(composed)
+        return composed
+
+    def parsed(self, override: str) -> Override:
+        """An override as Hydra reads it."""
+        return self._parser.parse_overrides([override])[0]
+
+    def is_sweep(self, override: str) -> bool:
+        """Whether an override gives several levels; what can't be read gives none."""
+        try:
+            return bool(self.parsed(override).is_sweep_override())
+        except HydraException:
+            return False
+
+    @staticmethod
+    def is_multirun(composed: DictConfig) -> bool:
+        """Whether a whole config is that of a multirun without its flag: `hydra.mode=MULTIRUN`, wherever it stands."""
+        return bool(composed.hydra.mode == RunMode.MULTIRUN)
+
+    @staticmethod
+    def sweeper(composed: DictConfig) -> str | None:
+        """The sweeper that a whole config chooses."""
+        return typing.cast(str | None, composed.hydra.runtime.choices.get("hydra/sweeper"))
+
+    def options(self, group: str) -> list[str]:
+        """The names of a group's options, from all folders."""
+        return sorted(self._loader.get_group_options(group))
+
+    def is_group(self, name: str) -> bool:
+        """Whether a name is that of a group of options, ours or the user's."""
+        return bool(self._loader.repository.group_exists(name))
+
+    def differences(self, config: Config, choices: Mapping[str, str]) -> list[str]:
+        """What a config has that is not default, as overrides without the seed: options first, then single values."""
+        defaults = self.whole([]).hydra.runtime.choices
+        options = [f"{group}={option}" for group, option in choices.items()]
+        plain = OmegaConf.to_container(self.compose(options), resolve=True)
+        before = dict(leaves(typing.cast(dict[str, Any], plain)))
+        chosen = [f"{group}={option}" for group, option in choices.items() if option != defaults.get(group)]
+        values = [
+            f"{path}={value}" for path, value in leaves(config)
+            if before.get(path) != value and path != "seed" and not is_outside(path)
+        ]  # fmt: skip
+        return chosen + values
+
+    def run(self, composed: DictConfig, task: Task) -> Any:
+        """What the task gives for a whole config, run here; its exception is raised as it is."""
+        configure_log(composed.hydra.hydra_logging, composed.hydra.verbose)
+        directories = {"job_dir_key": "hydra.run.dir", "job_subdir_key": None}
+        returned = run_job(config=composed, task_function=task, hydra_context=self._context(), **directories)  # type: ignore[arg-type]
+        if error := failure(returned):
+            raise error
+        return returned.return_value
+
+    def launcher(self, composed: DictConfig, task: Task) -> Launcher:
+        """The launcher that a whole config of a multirun asks for."""
+        return Plugins.instance().instantiate_launcher(
+            config=composed, task_function=task, hydra_context=self._context()
+        )
+
+    def sweep_by_another(self, overrides: Sequence[str], task: Task) -> None:
+        """Give the whole command line to the sweeper that is chosen in it."""
+        self._hydra.multirun(self.config_name, task, [*self.of_hydra, *overrides])
+
+    def show(self, flags: argparse.Namespace, overrides: Sequence[str]) -> None:
+        """What the flags ask to be shown: help, configs, completions."""
+        given = [*self.of_hydra, *overrides]
+        if flags.help or flags.hydra_help:
+            show = self._hydra.app_help if flags.help else self._hydra.hydra_help
+            show(config_name=self.config_name, args_parser=get_args_parser(), args=flags)
+        elif flags.shell_completion:
+            self._hydra.shell_completion(self.config_name, given)
+        elif flags.cfg:
+            self._hydra.show_cfg(self.config_name, given, flags.cfg, flags.package, flags.resolve)
+        else:
+            mode = RunMode.MULTIRUN if flags.multirun else RunMode.RUN
+            self._hydra.show_info(flags.info, self.config_name, given, mode)
+
+    def _context(self) -> HydraContext:
+        return HydraContext(config_loader=self._loader, callbacks=Callbacks())
+
+
+class Compositions:
+    """Configs of many lists of overrides: a set of options is composed once. All lists must override the same keys."""
+
+    def __init__(self, composer: Composer) -> None:
+        self._composer = composer
+        self._parse = functools.cache(composer.parsed)
+        self._composed: dict[tuple[str, ...], DictConfig] = {}
+
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
+        """As the composer's."""
+        parsed = [self._parse(override) for override in overrides]
+        values = [each for each in parsed if self._is_plain_value(each)]
+        options = tuple(str(each.input_line) for each in parsed if not self._is_plain_value(each))
+        if options not in self._composed:
+            self._composed[options] = self._composer.compose(overrides)
+            return copy.deepcopy(self._composed[options])
+        composed = copy.deepcopy(self._composed[options])
+        for each in values:
+            OmegaConf.update(composed, each.key_or_group, each.value(), merge=True)
+        return composed
+
+    def _is_plain_value(self, override: Override) -> bool:
+        """Whether it only puts a value in the place of another, which Hydra does last of all."""
+        is_change = override.type is OverrideType.CHANGE and not isinstance(override.value(), dict)
+        return is_change and override.package is None and not self._composer.is_group(override.key_or_group)
+
+
+def compose(overrides: Sequence[str]) -> DictConfig:
+    """The config of these overrides (canonical names), as a command would compose it; unresolved."""
+    with Composer() as composer:
+        return composer.compose(overrides)
+
+
+def resolve(composed: DictConfig) -> dict[str, Any]:
+    """A composed config as plain values, every interpolation resolved.
+
+    Raises `UserError` for a mandatory value that is missing and an interpolation that leads nowhere.
+    """
+    try:
+        if missing := sorted(OmegaConf.missing_keys(composed)):
+            raise UserError("\n".join(f"{key}: missing, and it has no default; give {key}=..." for key in missing))
+        plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True, enum_to_str=True)
+    except (OmegaConfBaseException, MissingMandatoryValue) as error:
+        raise UserError(f"{error.full_key or 'config'}: {str(error).splitlines()[0]}") from error
+    assert isinstance(plain, dict)
+    return typing.cast(dict[str, Any], plain)
+
+
+def current_job() -> tuple[dict[str, str], list[str]]:
+    """Of the job that Hydra runs: the option of each of our groups, and its overrides without Hydra's own.
+
+    Raises `UserError` where a group has several options.
+    """
+    job = HydraConfig.get()
+    chosen = {group: job.runtime.choices[group] for group in GROUPS if group in job.runtime.choices}
+    if several := [group for group, option in chosen.items() if option is not None and not isinstance(option, str)]:
+        raise UserError(f"{several[0]}: expected one option; --multirun {several[0]}=A,B runs several")
+    overrides = [override.lstrip("+") for override in job.overrides.task]
+    return {group: option for group, option in chosen.items() if option is not None}, overrides
+
+
+def is_of_hydra(override: str) -> bool:
+    """Whether an override is one of Hydra's own settings."""
+    name = override.lstrip("+~")
+    return name.startswith(("hydra.", "hydra/", "hydra=", "hydra@"))
+
+
+def flags_of_hydra() -> argparse.ArgumentParser:
+    """The parser of Hydra's flags."""
+    return get_args_parser()
+
+
+def parse(override: str) -> Override:
+    """An override as Hydra reads it, a glob left unexpanded."""
+    return OverridesParser.create().parse_overrides([override])[0]
+
+
+def failure(returned: JobReturn) -> Exception | None:
+    """How a job failed."""
+    return typing.cast(Exception, returned._return_value) if returned.status is JobStatus.FAILED else None
+
+
+def _refuse_what_is_not_kept(composed: DictConfig) -> None:
+    if composed.hydra.job.chdir:
+        raise UserError(
+            "hydra.job.chdir=true: a run stays in the folder of its command, so that output_dir and data.root mean the "
+            "same for all; leave it out"
+        )
+    if composed.hydra.callbacks:
+        names = ", ".join(composed.hydra.callbacks)
+        raise UserError(f"hydra.callbacks: ablate calls none, and {names} would run code; leave it out")
+    chosen = composed.hydra.runtime.choices.get("hydra/sweeper")
+    if chosen == OUR_SWEEPER and composed.hydra.sweeper:
+        found = ", ".join(f"hydra.sweeper.{name}" for name in composed.hydra.sweeper)
+        raise UserError(
+            f"{found}: levels stand on the command line (arch=cylinder,pyramid), or in a study's file of your own, "
+            "conf/study/NAME.yaml, under factors"
+        )
+
+
+def _paths(override: str) -> list[str]:
+    found = parse(override).value()
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise UserError(f"{override}: expected a list of folders: '{_SEARCHPATH}=[file:///my/conf]'")
+    return [str(each) for each in found]
+
+
+def _absolute(key: str, folder: str) -> str:
+    """A folder of configs as Hydra names it, wherever the command goes from here."""
+    if "://" in folder and not folder.startswith("file://"):
+        return folder  # of a Python package
+    path = Path(folder.removeprefix("file://")).expanduser().resolve()
+    if not path.is_dir():
+        raise UserError(f"{key}={folder}: expected a folder, found {'a file' if path.exists() else 'nothing'}")
+    return f"file://{path}"

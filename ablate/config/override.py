@@ -1,0 +1,60 @@
+"""Overrides as text: `+group.key=value`."""
+
+from __future__ import annotations
+
+import re
+
+ALIASES = {"optim": "optimizer"}
+
+_ALIASED = re.compile(rf"^(\+\+|\+|~)?({'|'.join(ALIASES)})(?=[@.=/]|$)")
+
+_SHIPPED = re.compile(r"^\+(?=experiment=)")  # what is typed to add a group that ablate has already
+
+
+def name_of(override: str) -> str:
+    """What an override sets, without the sign before it.
+
+    >>> name_of("++optimizer.lr=1")
+    'optimizer.lr'
+    """
+    return override.partition("=")[0].lstrip("+~")
+
+
+def sign_of(override: str) -> str:
+    """Hydra's sign before the name: `+` and `++` add, `~` removes, none changes."""
+    return override[: len(override) - len(override.lstrip("+~"))]
+
+
+def value_of(override: str) -> str:
+    """What is typed behind the name."""
+    return override.partition("=")[2]
+
+
+def canonical_override(override: str) -> str:
+    """An override, or the beginning of one, with its group's own name.
+
+    >>> canonical_override("++optim.lr=1")
+    '++optimizer.lr=1'
+    """
+    override = _SHIPPED.sub("", override)
+    return _ALIASED.sub(lambda match: (match[1] or "") + ALIASES[match[2]], override)
+
+
+def quoted(text: str) -> str:
+    r"""The text as a value of an override.
+
+    >>> print(quoted("it's"))
+    'it\'s'
+    """
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def for_shell(override: str) -> str:
+    """An override as every shell takes it, zsh with its brackets too.
+
+    >>> for_shell("study.seeds=[0,5]"), for_shell("epochs=3")
+    ("'study.seeds=[0,5]'", 'epochs=3')
+    """
+    if not set(override) & set(" []{}()*?$'\"|&;<>~#\\!"):
+        return override
+    return "'" + override.replace("'", "'\\''") + "'"

@@ -1,0 +1,95 @@
+"""What a config holds: run-level keys, each with its type and range, and the groups' nodes."""
+
+from typing import Annotated, Any, Literal, TypedDict, get_args
+
+from annotated_types import Le, Len
+from pydantic import StringConstraints
+
+from ablate.quantity import Count, NonNegativeInteger, Positive
+from ablate.study.design import Design, Resolution
+
+Group = Literal[
+    "data", "normalization", "augmentation", "arch", "initialization", "optimizer", "scheduler", "regularization"
+]
+GROUPS: tuple[Group, ...] = get_args(Group)
+"""The groups whose options a run is made of; each is a module of `ablate.recipe`, and a folder of `conf/`."""
+
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+
+
+ProjectName = Annotated[str, StringConstraints(pattern=r"^[^/\\#?%:]+$", max_length=128)]  # as wandb takes them
+
+
+FolderName = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$", max_length=100)]
+
+
+class Wandb(TypedDict):
+    """Where the run is shown; never what it is."""
+
+    mode: Literal["auto", "online", "offline", "disabled"]
+    entity: ProjectName | None
+    project: ProjectName | None
+    tags: list[Annotated[str, Len(1, 64)]]
+    notes: str | None
+    alert: bool
+
+
+class Team(TypedDict):
+    """Who runs it, and among how many a study is split."""
+
+    member: Count | None
+    size: Count | None
+
+
+class Study(TypedDict):
+    """What it belongs to, and how a multirun makes runs of its factors."""
+
+    name: FolderName | None
+    question: str | None
+    factors: dict[str, Any] | None
+    design: Design
+    resolution: Resolution
+    exclude: list[str]
+    seeds: Count | Annotated[list[NonNegativeInteger], Len(1)] | None
+    margin: Positive | None
+    dry_run: bool
+    coverage: bool
+    fail_fast: bool
+    arm: str | None
+
+
+class Settings(TypedDict):
+    """All that stands in `conf/config.yaml` beside the config groups."""
+
+    seed: NonNegativeInteger
+    epochs: Annotated[Count, Le(1_000_000)]
+    batch_size: Annotated[Count, Le(1_000_000_000)]
+    precision: Precision
+    device: DeviceName
+    threads: Annotated[Count, Le(1024)] | None
+    max_params: Count | None
+    output_dir: Annotated[str, Len(1)]
+    rerun: bool
+    plot: Literal["scheduler"] | None
+    objective: Literal["val/accuracy", "val/loss"]
+    wandb: Wandb
+    team: Team
+    study: Study
+
+
+Node = dict[str, Any]
+"""What a group's option describes: a call, its `_target_` with its keyword-only arguments."""
+
+
+class Config(Settings):
+    """A run's config once it has been checked."""
+
+    data: Node
+    normalization: Node
+    augmentation: Node
+    arch: Node
+    initialization: Node
+    optimizer: Node
+    scheduler: Node
+    regularization: Node

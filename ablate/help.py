@@ -1,0 +1,87 @@
+"""`ablate help TOPIC`: what a group, an option or a key means, its default and what it may be."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from ablate.command.frame import framed
+from ablate.config.check import nearest
+from ablate.config.compose import Composer
+from ablate.config.describe import Described, described_option, described_settings, option_comment
+from ablate.config.override import canonical_override
+from ablate.config.settings import GROUPS, Group
+from ablate.error import UserError
+
+_USAGE = "ablate help TOPIC: a group (arch), an option (optim=sam), a key (arch.depth, study.seeds) or a node (wandb)"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; its exit code."""
+    return framed(_help, sys.argv[1:] if arguments is None else arguments)
+
+
+def _help(arguments: list[str]) -> int:
+    with Composer() as composer:
+        if not arguments or set(arguments) & {"-h", "--help"}:
+            print(f"{_USAGE}\n\ngroups: {', '.join(GROUPS)}\nkeys: {', '.join(_tops(composer))}")
+            return 0
+        for topic in arguments:
+            print("\n".join(_about(composer, canonical_override(topic))))
+    return 0
+
+
+def _about(composer: Composer, topic: str) -> list[str]:
+    """Lines on a topic. Raises `UserError` for one that there is not."""
+    name, _, option = topic.partition("=")
+    group = next((each for each in GROUPS if each == name.partition(".")[0]), None)
+    if group is None:
+        found = [each for each in described_settings(composer) if f"{each.path}.".startswith(f"{name}.")]
+        if not found:
+            raise UserError(f"{topic}: no group and no key; {nearest(name, [*GROUPS, *_tops(composer)])}")
+        return _table(found)
+    if name != group:
+        return _about_key(composer, group, name)
+    default = composer.whole([]).hydra.runtime.choices[group]
+    if option and option not in composer.options(group):
+        raise UserError(f"{topic}: no such option; {nearest(option, composer.options(group))}")
+    shown = option or default
+    options = [] if option else [(each, option_comment(group, each)) for each in composer.options(group)]
+    width = max((len(each) for each, _ in options), default=0)
+    lines = [f"{group}={each.ljust(width)}  {comment}" for each, comment in options]
+    title = f"{group}={shown}{'' if option else ', the default'}: {option_comment(group, shown)}"
+    return [*lines, *([""] if lines else []), title, *_table(described_option(composer, group, shown))]
+
+
+def _about_key(composer: Composer, group: Group, path: str) -> list[str]:
+    """A key of a group, as each option has it; options that say the same of it share a line."""
+    having: dict[tuple[str, ...], list[str]] = {}
+    known: set[str] = set()
+    for option in composer.options(group):
+        for each in described_option(composer, group, option):
+            known.add(each.path)
+            if each.path == path:
+                having.setdefault(tuple(_table([each])), []).append(option)
+    if not having:
+        raise UserError(f"{path}: no option of {group} has it; {nearest(path, known)}")
+    return [line for table, options in having.items() for line in [*table, f"  of {group}={', '.join(options)}"]]
+
+
+def _table(keys: Sequence[Described]) -> list[str]:
+    """Two lines a key: its default with its comment, and what it may be."""
+    return [
+        line
+        for each in keys
+        for line in (
+            f"{each.path}={each.default}{'  # ' if each.comment else ''}{each.comment}",
+            f"    {each.may_be}",
+        )
+    ]
+
+
+def _tops(composer: Composer) -> list[str]:
+    return list(dict.fromkeys(each.path.partition(".")[0] for each in described_settings(composer)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

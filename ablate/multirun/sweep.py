@@ -1,0 +1,291 @@
+"""A multirun: the study's cells are planned, and what is mine and not finished is launched."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig
+
+from ablate.command.refusal import in_words
+from ablate.config.compose import Composer, failure
+from ablate.config.override import quoted
+from ablate.display import Screen, Sweep, duration
+from ablate.error import BusyError, IncompleteError, UserError
+from ablate.multirun.cells import Asked, Composed, ask, check_data, rehearse
+from ablate.record import store, tracking
+from ablate.record.layout import Layout
+from ablate.record.status import ENDED
+from ablate.record.store import RunFolder
+from ablate.study import plan, power, shares
+from ablate.study.plan import Cell, Plan
+from ablate.training.run import attend, free_memory, identify
+from ablate.training.session import Session
+
+_MOST_RECORDS = 200  # that an estimate of hours looks at
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a launched run tells: the key it has had, and how wandb gets what its server does not have."""
+
+    key: str
+    how_to_sync: str | None
+
+
+def multirun(composer: Composer, overrides: Sequence[str], typed: Sequence[str]) -> int:
+    """Plan the study of a command line, and run what is mine and not finished; the exit code.
+
+    Raises `UserError` before anything runs, `IncompleteError` where a run failed or coverage shows a gap.
+    """
+    asked = ask(composer, overrides)
+    code = 1
+    try:
+        _study(composer, asked)
+        code = 0
+    except UserError:
+        code = 2
+        raise
+    except KeyboardInterrupt:
+        code = 130
+        raise
+    finally:
+        tracking.tell_multirun_end(asked.base, code, " ".join(typed))
+    return code
+
+
+def _study(composer: Composer, asked: Asked) -> None:
+    screen, session = Screen(), Session()
+    study, places = asked.base["study"], Layout(Path(asked.base["output_dir"]))
+    if asked.base["plot"]:
+        from ablate.training import plot
+
+        screen.say(plot.draw({cell.arm: plot.learning_rates(cell.config) for cell in asked.cells}, places))
+        return
+    member, size = _member(asked)
+    made = _plan(asked, size)
+    _update(made, places)
+    todo, owed = _todo(asked, made, member if size > 1 else None)
+    rehearse(owed)
+    for note in asked.notes:
+        screen.say(note)
+    _describe(made, member, places, screen)
+    screen.say(f"left to do here: {len(todo)} runs{_hours(todo, places)}" if todo else "nothing is left to do here")
+    launcher = composer.launcher(asked.whole, partial(cell, session))
+    _check_launcher(launcher, asked)
+    store.write_plan(places, made.study, made.content())
+    if study["dry_run"] or study["coverage"]:
+        _cover(made, screen, must_be_whole=study["coverage"])
+        return
+    check_data(todo, screen)
+    results: dict[str, JobReturn] = {}
+    try:
+        with Sweep(len(todo)) as session.sweep:
+            _launch(todo, made, launcher, results, session.sweep)
+    finally:  # an interruption too: what has ended has ended
+        _update(made, places)
+        store.write_plan(places, made.study, made.content())
+        failures = _conclude(made, todo, results, places, screen)
+    if failures:
+        raise IncompleteError(f"{failures} of {len(todo)} runs failed; the same command runs just these again")
+
+
+def cell(session: Session, composed: DictConfig) -> Trained:
+    """What a launcher calls for a run of a study, which shows little but what has become of it."""
+    screen = Screen(quiet=True, sweep=session.sweep)
+    try:
+        run = identify(composed, screen)
+        return Trained(run.folder.key, attend(run, screen, session).how_to_sync)
+    except Exception as error:
+        notes = "".join(f"; {note}" for note in getattr(error, "__notes__", []))
+        name = f"{composed['study']['arm']} seed {composed['seed']}"
+        told = str(error) if isinstance(error, BusyError) else f"failed: {name}: {in_words(error)}{notes}"
+        screen.announce(told)
+        # Tracebacks hold the run's tensors, its own and that of what caused it, and the multirun goes on.
+        error.__context__ = None
+        raise error.with_traceback(None) from None
+    finally:
+        free_memory()
+
+
+def _member(asked: Asked) -> tuple[int | None, int]:
+    """Who asks, and how many share the study."""
+    team, study = asked.base["team"], asked.base["study"]
+    member, size = team["member"], team["size"]
+    if size and not member and not (study["dry_run"] or study["coverage"]):
+        raise UserError(f"team.member: missing; give your number, from 1 to team.size={size}")
+    if size and member and member > size:
+        raise UserError(f"team.member={member}: expected a number up to team.size={size}")
+    if member and not size:
+        asked.notes.append(f"team.size is not given: all of the study is yours, not only the share of member {member}")
+    return member, size or 1
+
+
+def _check_launcher(launcher: Launcher, asked: Asked) -> None:
+    if asked.base["study"]["fail_fast"] and not _is_one_by_one(launcher):
+        raise UserError(
+            f"study.fail_fast=true: {type(launcher).__name__} starts all runs at once, so that none is left to spare; "
+            "leave out one of study.fail_fast and hydra/launcher"
+        )
+
+
+def _is_one_by_one(launcher: Launcher) -> bool:
+    return type(launcher).__name__ == "BasicLauncher"
+
+
+def _plan(asked: Asked, size: int) -> Plan:
+    study, cells = asked.base["study"], asked.cells
+    seeds = list(dict.fromkeys(cell.seed for cell in cells))
+    arms = list({cell.arm: cell for cell in cells}.values())
+    costs = [1.0] * len(arms)
+    if shares.are_split(len(seeds), size):  # else they don't count, and need no torch
+        from ablate.training.prepare import cost
+
+        costs = [cost(arm.config) for arm in arms]
+    owners = shares.owners(costs, len(seeds), size)
+    place = {arm.arm: number for number, arm in enumerate(arms)}
+    made = Plan(
+        study=study["name"] or "",
+        question=study["question"],
+        design=study["design"],
+        factors={factor.name: list(factor.levels) for factor in asked.factors},
+        seeds=seeds,
+        margin=study["margin"],
+        aliases=asked.aliases,
+        size=size,
+        baseline=arms[0].arm,
+        cells=[
+            Cell(cell.key, cell.arm, cell.seed, owners[place[cell.arm]][seeds.index(cell.seed)], cell.overrides)
+            for cell in cells
+        ],
+    )
+    return made if made.study else dataclasses.replace(made, study=made.plan_id)
+
+
+def _update(made: Plan, places: Layout) -> None:
+    plan.update(made.cells, {cell.key: RunFolder(places, cell.key).status() for cell in made.cells})
+
+
+def _todo(asked: Asked, made: Plan, member: int | None) -> tuple[list[Composed], list[Composed]]:
+    """The cells that are mine and left to do, and those that are anybody's."""
+    ended = {cell.key for cell in made.cells if cell.status in ENDED and not asked.base["rerun"]}
+    mine = {cell.key for cell in made.of(member)}
+    owed = [cell for cell in asked.cells if cell.key not in ended]
+    return [cell for cell in owed if cell.key in mine], owed
+
+
+def _describe(made: Plan, member: int | None, places: Layout, screen: Screen) -> None:
+    """The plan, before anything runs."""
+    if (before := store.recorded_plan_id(places, made.study)) not in (None, made.plan_id):
+        screen.say(f"study {made.study} was another plan before, {before}: it is kept as plan-{before}.json")
+    finished = {}
+    for each in made.cells:
+        result = RunFolder(places, each.key).result() if each.status == "finished" else None
+        if result and (accuracy := result["metrics"]["val/accuracy"]) is not None:
+            finished[each.arm, each.seed] = accuracy
+    screen.say(
+        f"study {made.study}, plan {made.plan_id}: {made.design} of {len(made.arms)} arms x {len(made.seeds)} seeds = "
+        f"{len(made.cells)} runs; baseline {made.baseline}"
+    )
+    if made.question:
+        screen.say(f"question: {made.question}")
+    if made.size > 1:
+        for number in range(1, made.size + 1):
+            seeds = sorted({each.seed for each in made.of(number)})
+            mine = " (you)" if number == member else ""
+            screen.say(
+                f"member {number}{mine}: seeds {', '.join(map(str, seeds)) or 'none'}; {plan.tally(made.of(number))}"
+            )
+    noise = power.noise(finished)
+    detectable = power.detectable(len(made.arms), len(made.seeds))
+    for line in plan.limits(made, detectable, noise, shares.are_split(len(made.seeds), made.size)):
+        screen.say(line)
+
+
+def _cover(made: Plan, screen: Screen, *, must_be_whole: bool) -> None:
+    """Show whose each cell is and how far; raise `IncompleteError` if all should be finished and are not."""
+    for line in [*plan.table(made), plan.proof(made), f"all: {plan.tally(made.cells)}"]:
+        screen.say(line)
+    left = sum(each.status not in ENDED for each in made.cells)
+    if must_be_whole and left:
+        raise IncompleteError(f"{made.study}: {left} of {len(made.cells)} runs are not finished")
+
+
+def _hours(cells: Sequence[Composed], places: Layout) -> str:
+    """How long the cells take, by what this machine took for its latest runs on such data."""
+    from ablate.training.prepare import cost
+
+    seconds = store.seconds_per_cost(places, {each.fingerprint for each in cells}, _MOST_RECORDS)
+    if seconds is None:
+        return "; how long they take is known after the first"
+    of_arm = {arm: cost(config) for arm, config in {each.arm: each.config for each in cells}.items()}
+    return f", about {duration(seconds * sum(of_arm[each.arm] for each in cells))} on this machine"
+
+
+def _launch(
+    todo: Sequence[Composed], made: Plan, launcher: Launcher, results: dict[str, JobReturn], progress: Sweep
+) -> None:
+    """Run the cells by Hydra's launcher, one by one where that is what it does, else all at once, into `results`."""
+    batches = [[each] for each in todo] if _is_one_by_one(launcher) else [list(todo)] if todo else []
+    for number, batch in enumerate(batches):
+        jobs = [[*each.job, f"study.name={quoted(made.study)}", f"study.design={made.design}"] for each in batch]
+        returned = launcher.launch(jobs, initial_job_idx=number)
+        results.update({each.key: job for each, job in zip(batch, returned, strict=True)})
+        for _ in batch:
+            progress.advance()
+        if batch[0].config["study"]["fail_fast"] and any(_failure(job) for job in returned):
+            break
+
+
+def _failure(returned: JobReturn) -> Exception | None:
+    """How a run failed; a run that another process has did not."""
+    error = failure(returned)
+    return None if isinstance(error, BusyError) else error
+
+
+def _trained(returned: JobReturn) -> Trained | None:
+    return None if failure(returned) else returned.return_value
+
+
+def _unsynced(made: Plan, results: Mapping[str, JobReturn], places: Layout) -> list[Path]:
+    """The folders of what wandb's server does not have of the study, as far as is known here."""
+    told = [trained.how_to_sync for each in results.values() if (trained := _trained(each))]
+    online = [Path(shlex.split(command)[-1]) for command in told if command]
+    offline = tracking.offline_runs(places, [each.key for each in made.cells])
+    known = {folder.resolve() for folder in offline}  # what a run has told is absolute
+    return [*offline, *(folder for folder in online if folder.resolve() not in known)]
+
+
+def _conclude(
+    made: Plan, todo: Sequence[Composed], results: Mapping[str, JobReturn], places: Layout, screen: Screen
+) -> int:
+    """Tell what has become of the study, and what to do next; the number of failures."""
+    screen.say(f"study {made.study}, plan {made.plan_id}: {plan.tally(made.cells)}")
+    if unsynced := _unsynced(made, results, places):
+        listed = store.write_unsynced(places, made.study, unsynced)
+        how_to_sync = f"tr '\\n' '\\0' < {shlex.quote(str(listed))} | xargs -0 wandb sync"
+        screen.say(f"wandb: `{how_to_sync}` uploads {len(unsynced)} runs of the study")
+    failures = 0
+    for each in todo:
+        if each.key in results and (why := _what_went_wrong(results[each.key], each, places)):
+            screen.say(f"failed: {each.arm} seed {each.seed}: {why}")
+            failures += 1
+    return failures
+
+
+def _what_went_wrong(returned: JobReturn, planned: Composed, places: Layout) -> str | None:
+    """Why a cell that was launched is not recorded; none where it is, or where another process trains it."""
+    if error := _failure(returned):
+        return f"{in_words(error).splitlines()[0]} ({places.run(planned.key)})"
+    trained = _trained(returned)
+    if trained and trained.key != planned.key:
+        return f"its data have changed since the study began; it is recorded as {trained.key}"
+    if trained and RunFolder(places, planned.key).status() not in ENDED:
+        return f"it was trained, and its record is gone from {places.run(planned.key)}"
+    return None

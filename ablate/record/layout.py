@@ -1,0 +1,83 @@
+"""The names and places of all files below `output_dir`, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+RESULT = "result.json"
+ROWS = "metrics.jsonl"
+CONFIG = "config.yaml"
+BEST = "best.pt"
+CHECKPOINT = "checkpoint.pt"
+CONFUSION = "confusion.npy"
+UTTERANCES = "utterances.csv"
+LOG = "run.log"
+ERROR = "error.txt"
+LEASE = "lease.json"
+_EARLIER = "earlier-"
+PLAN = "plan.json"
+UNSYNCED = "unsynced.txt"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things lie below one `output_dir`."""
+
+    output_dir: Path
+
+    @property
+    def runs(self) -> Path:
+        """The folder of all runs' folders, and of nothing else."""
+        return self.output_dir / "runs"
+
+    def run(self, key: str) -> Path:
+        """A run's folder."""
+        return self.runs / key
+
+    @property
+    def cache(self) -> Path:
+        """What can be made again: corpora, locks, Hydra's own files."""
+        return self.output_dir / "cache"
+
+    @property
+    def lease_guard(self) -> Path:
+        """What is locked while a lease is taken, or a file of a run put in its place."""
+        return self.cache / "lease.lock"
+
+    def study(self, name: str) -> Path:
+        """A study's folder."""
+        return self.output_dir / "studies" / name
+
+    def plan(self, study: str) -> Path:
+        """A study's plan."""
+        return self.study(study) / PLAN
+
+    def earlier_plan(self, study: str, plan_id: str) -> Path:
+        """A plan that the study had before."""
+        return self.study(study) / f"plan-{plan_id}.json"
+
+    def plot(self, name: str) -> Path:
+        """A picture."""
+        return self.output_dir / "plots" / f"{name}.png"
+
+    def offline_windows(self, identity: str = "") -> list[Path]:
+        """The folders that wandb keeps of runs offline, of those with this id, from the oldest on."""
+        pattern = f"offline-run-*-{identity}-*" if identity else "offline-run-*"
+        return sorted((self.output_dir / "wandb").glob(pattern))  # the time is in the name
+
+
+def earlier(run: Path) -> list[Path]:
+    """The folders of a run's records that were set aside."""
+    return list(run.glob(f"{_EARLIER}*"))
+
+
+def next_earlier(run: Path) -> Path:
+    """Where a run's record is set aside."""
+    return run / f"{_EARLIER}{len(earlier(run)) + 1}"
+
+
+def unfinished(run: Path) -> Iterator[Path]:
+    """What a killed process left of the files that it was writing."""
+    return run.glob(".*.tmp")

@@ -1,0 +1,208 @@
+"""What any folder's records say, typed; what is malformed is named in a line, and nothing of it is run.
+
+Only the fields that are needed to make sense of a record are required: older records have fewer than today's.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import json
+import os
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NotRequired, TypeVar
+
+from annotated_types import Ge
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict  # which pydantic wants before Python 3.12
+
+from ablate.error import UserError
+from ablate.record import layout
+from ablate.record.layout import Layout
+from ablate.record.status import Status
+
+_MOST_BYTES = 1 << 28  # of a record: far more than any has
+_LENIENT = ConfigDict(extra="allow")
+
+Read = TypeVar("Read")
+Number = Annotated[int, Ge(0)]
+
+
+@with_config(_LENIENT)
+class Machine(TypedDict):
+    """What a run was trained on."""
+
+    name: str
+    device: NotRequired[str]
+    threads: NotRequired[int]
+    cpu: NotRequired[str]
+    gpu: NotRequired[str]
+
+
+Metrics = TypedDict(
+    "Metrics",
+    {
+        "val/accuracy": float | None,
+        "val/loss": NotRequired[float | None],
+        "train/accuracy": NotRequired[float | None],
+        "train/loss": NotRequired[float | None],
+        "best_epoch": NotRequired[int | None],
+    },
+)
+"""Of the best epoch; accuracies are fractions of frames. None where no epoch was validated."""
+
+
+@with_config(_LENIENT)
+class Result(TypedDict):
+    """A run that has ended: `result.json`."""
+
+    key: str
+    status: Literal["finished", "diverged"]
+    metrics: Metrics
+    seed: NotRequired[Number]
+    epochs: NotRequired[Number]
+    num_params: NotRequired[Number]
+    multiply_adds: NotRequired[Number]
+    layers: NotRequired[list[int]]
+    overrides: NotRequired[list[str]]
+    choices: NotRequired[dict[str, str]]
+    seconds: NotRequired[float]
+    frames_per_second: NotRequired[float]
+    cost: NotRequired[float]
+    machine: NotRequired[Machine]
+    member: NotRequired[int | None]
+    versions: NotRequired[dict[str, str]]
+    git_commit: NotRequired[str | None]
+    data_fingerprint: NotRequired[str]
+    dropped_utterances: NotRequired[dict[str, dict[str, list[str]]]]
+    results_version: NotRequired[int]
+    format: NotRequired[int]
+
+
+Row = dict[str, float | int | None]
+"""An epoch of `metrics.jsonl`."""
+
+
+@with_config(_LENIENT)
+class CellRecord(TypedDict):
+    """A run of a study, as its plan has it."""
+
+    key: str
+    arm: str
+    seed: Number
+    member: NotRequired[int]
+    overrides: NotRequired[list[str]]
+    status: NotRequired[Status]
+
+
+@with_config(_LENIENT)
+class PlanRecord(TypedDict):
+    """A study: `plan.json`."""
+
+    study: str
+    plan_id: str
+    design: str
+    baseline: str
+    cells: list[CellRecord]
+    question: NotRequired[str | None]
+    factors: NotRequired[dict[str, list[str]]]
+    seeds: NotRequired[list[int]]
+    margin: NotRequired[float | None]
+    aliases: NotRequired[list[str]]
+    size: NotRequired[int]
+
+
+class Utterance(TypedDict):
+    """Counts of a validation utterance."""
+
+    name: str
+    correct: Number
+    frames: Number
+
+
+def result(run: Path) -> Result | None:
+    """The record of a run's folder; none where it has not ended. Raises `UserError` where it is malformed."""
+    path = run / layout.RESULT
+    found = _read(path, lambda content: _valid(Result, json.loads(content)), "delete the file to train again")
+    if found and found["key"] != run.name:
+        raise UserError(f"{path}: not a record of {run.name}, but of {found['key']}; delete the file to train again")
+    return found
+
+
+def rows(run: Path) -> list[Row]:
+    """The epochs of a run's folder, the first first. Raises `UserError` where they are malformed."""
+
+    def parse(content: bytes) -> list[Row]:
+        return [_valid(Row, json.loads(line)) for line in content.splitlines()]
+
+    return _read(run / layout.ROWS, parse, "the run's result still counts") or []
+
+
+def utterances(run: Path) -> list[Utterance]:
+    """The counts of each validation utterance in the best epoch. Raises `UserError` where they are malformed."""
+
+    def parse(content: bytes) -> list[Utterance]:
+        found = [_valid(Utterance, row, strict=False) for row in csv.DictReader(content.decode().splitlines())]
+        if wrong := next((each for each in found if each["correct"] > each["frames"]), None):
+            raise ValueError(f"{wrong['name']} has {wrong['correct']} correct of {wrong['frames']} frames")
+        return found
+
+    return _read(run / layout.UTTERANCES, parse, "the run's result still counts") or []
+
+
+def plan(places: Layout, study: str) -> PlanRecord | None:
+    """The plan of a study; none where there is none. Raises `UserError` where it is malformed."""
+    remedy = "the study's command writes it anew"
+    return _read(places.plan(study), lambda content: _valid(PlanRecord, json.loads(content)), remedy)
+
+
+def _read(path: Path, parse: Callable[[bytes], Read], remedy: str) -> Read | None:
+    try:
+        content = _content(path)
+        return None if content is None else parse(content)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: {_line(error)}; {remedy}") from error
+
+
+def _content(path: Path) -> bytes | None:
+    """What a file holds: never more than a record can have, and never what waits for a writer, as a pipe does."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("expected a file, found something else")
+        if status.st_size > _MOST_BYTES:
+            raise ValueError(f"expected a record, found {status.st_size:,} bytes")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
+
+
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _valid(kind: Any, content: object, *, strict: bool = True) -> Any:
+    return _adapter(kind).validate_python(content, strict=strict)
+
+
+def _line(error: Exception) -> str:
+    """What is wrong, in a line."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}, found {_short(first)}"
+    if isinstance(error, json.JSONDecodeError):
+        return f"not JSON ({error})"
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _short(problem: Mapping[str, Any]) -> str:
+    text = repr(problem["input"])
+    return text if len(text) <= 60 else f"{text[:57]}..."

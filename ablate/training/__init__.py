@@ -1,0 +1,1 @@
+"""One training: what a run is, its parts made in order, its loop."""

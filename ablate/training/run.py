@@ -1,0 +1,259 @@
+"""A run: what it is, whether it is done, and its training under a lease. Torch is imported only to train."""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from ablate.config import compose
+from ablate.config.check import check_settings, instantiate
+from ablate.config.override import name_of
+from ablate.config.settings import Config
+from ablate.display import Screen, line, summary
+from ablate.error import BusyError, refusing
+from ablate.interruption import Interruption
+from ablate.record import layout, store, tracking
+from ablate.record.key import key
+from ablate.record.layout import Layout
+from ablate.record.status import ENDED, End
+from ablate.record.store import RunFolder, Writer
+from ablate.record.tracking import Shown, Tracker
+from ablate.training.session import Session
+
+if TYPE_CHECKING:
+    from ablate.training.prepare import Training
+
+Differences = Callable[[Config, Mapping[str, str]], list[str]]
+
+# Read by the libraries of threads when torch is loaded; `threads` decides alone, since bits depend on it.
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OMP_DYNAMIC", "OMP_THREAD_LIMIT", "MKL_NUM_THREADS", "MKL_DYNAMIC")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run is: its config with the options chosen, its data, its key, and what it is called."""
+
+    config: Config
+    choices: dict[str, str]
+    overrides: list[str]
+    corpus: Any
+    fingerprint: str
+    folder: RunFolder
+    name: str
+
+    @property
+    def title(self) -> str:
+        """Its name with its seed."""
+        return f"{self.name} seed {self.config['seed']}"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What has become of a run: its record, and the command that uploads what wandb's server does not have of it."""
+
+    result: Mapping[str, Any]
+    how_to_sync: str | None = None
+
+
+def settings_of(composed: DictConfig) -> tuple[Config, dict[str, str], list[str]]:
+    """The checked config of the job that Hydra runs, the option of each group, and its overrides."""
+    choices, overrides = compose.current_job()
+    return check_settings(compose.resolve(composed), overrides), choices, overrides
+
+
+def identify(composed: DictConfig, screen: Screen, differences: Differences | None = None) -> Run:
+    """The run of the job that Hydra runs; called by its arm, by what is not default in it, or as it was asked for.
+
+    Raises `UserError`.
+    """
+    config, choices, overrides = settings_of(composed)
+    corpus = instantiate(config, "data")
+    places = Layout(Path(config["output_dir"]))
+    with refusing():
+        fingerprint = corpus.fingerprint(places.cache, screen.track)
+    folder = RunFolder(places, key(config, fingerprint))
+    if config["study"]["arm"]:
+        name = config["study"]["arm"]
+    else:
+        told = differences(config, choices) if differences else [each for each in overrides if _is_of_the_run(each)]
+        name = " ".join(told)
+    return Run(config, choices, overrides, corpus, fingerprint, folder, name)
+
+
+def attend(run: Run, screen: Screen, session: Session) -> Ended:
+    """Show the run's record if it is finished, else train it."""
+    return done(run, screen) or train(run, screen, session)
+
+
+def done(run: Run, screen: Screen) -> Ended | None:
+    """The record of a run that has ended, shown; none where there is something to do."""
+    result = run.folder.result()
+    if not result or run.config["rerun"]:
+        return None
+    screen.say(
+        f"{run.folder.key} is {result['status']} already. rerun=true trains it again; other epochs= is another run."
+    )
+    screen.table(summary(result, run.folder.path, None))
+    return Ended(result)
+
+
+def train(run: Run, screen: Screen, session: Session) -> Ended:
+    """Train the run and record it, unless another process has ended it before this one may.
+
+    Raises `UserError`, and `BusyError` where another process trains it.
+    """
+    mode, reason = tracking.choose_mode(run.config["wandb"]["mode"])
+    store.check_writable(Layout(Path(run.config["output_dir"])))
+    run.folder.check_free()  # before data are loaded for nothing
+    training = _prepared(run, screen, session)
+    with run.folder.lease() as writer:
+        if found := done(run, screen):
+            return found
+        if run.folder.result():
+            screen.say(f"the earlier record of {run.folder.key} is kept in {writer.set_aside()}")
+        config = OmegaConf.to_yaml(OmegaConf.create(dict(run.config)))
+        with writer.open(config) as log, screen.logging_to(log):
+            screen.say(f"run {run.folder.key}: {run.name or 'all defaults'}, seed {run.config['seed']}")
+            tracker = tracking.start(run.config, _shown(run), mode, session.server, screen.announce)
+            screen.say(f"wandb: {tracker.mode} ({reason}) {tracker.url}".rstrip())
+            try:
+                ended, interrupted = _recorded(run, training, writer, tracker, screen)
+            except Exception as error:
+                screen.write(f"failed: {type(error).__name__}: {error}")
+                error.add_note(f"its log: {run.folder.path / layout.LOG}")
+                raise
+            _say_how_it_ended(run, ended, tracker, screen, session)
+    if interrupted:  # in the last epoch: this run has ended, and no other is wanted
+        raise KeyboardInterrupt
+    return ended
+
+
+def objective(composed: DictConfig) -> float:
+    """Train a run of another sweeper's; its `objective`, the worst there is for a run that diverged at once."""
+    screen = Screen(quiet=True)
+    run = identify(composed, screen)
+    wanted = run.config["objective"]
+    try:
+        found = attend(run, screen, Session()).result["metrics"][wanted]
+    finally:
+        free_memory()
+    if found is None:
+        found = 0.0 if wanted == "val/accuracy" else math.inf
+    screen.announce(f"{run.title}: {wanted} {found:.4f} ({run.folder.path})")
+    return float(found)
+
+
+def free_memory() -> None:
+    """Give back what a run had on a GPU, for the next one."""
+    if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def _prepared(run: Run, screen: Screen, session: Session) -> Training:
+    if "torch" not in sys.modules:
+        for name in _THREAD_VARIABLES:
+            os.environ.pop(name, None)
+    from ablate.training.prepare import prepare
+
+    return prepare(run.config, run.corpus, run.fingerprint, screen, session.tables)
+
+
+def _recorded(run: Run, training: Training, writer: Writer, tracker: Tracker, screen: Screen) -> tuple[Ended, bool]:
+    """Train, and write the record's end: the result, or how it crashed. The window is closed in any case.
+
+    Says too whether the run has ended though it was asked to stop.
+    """
+    from ablate.recipe import arch
+    from ablate.training import machine
+    from ablate.training.loop import loop
+
+    screen.say(f"device: {machine.name(training.device)}")
+    for warning in machine.warnings(run.config["device"], training.device):
+        screen.announce(f"WARNING: {warning}")
+    screen.say(arch.describe(training.model, run.config["arch"].get("num_params")))
+    end: End = "crashed"
+    metrics: Mapping[str, Any] = {}
+    how_to_sync = None
+    try:
+        announce = partial(screen.announce, "stopping after this epoch; once more stops at once")
+        with Interruption(announce) as interruption:
+            outcome = loop(training, writer, tracker, screen, interruption)
+        end, metrics = outcome.status, outcome.metrics
+        if end == "interrupted":
+            raise KeyboardInterrupt
+        record = {"key": run.folder.key} | asdict(outcome) | _identity(run) | store.provenance()
+        record |= {"machine": machine.describe(training.device)}
+        writer.finish(record)
+    except KeyboardInterrupt:
+        end = "interrupted"
+        raise
+    except BusyError:
+        end = "taken over"
+        raise
+    except Exception:
+        writer.write_error(traceback.format_exc())
+        raise
+    finally:
+        how_to_sync = tracker.finish(end, metrics)
+        if how_to_sync and end not in ENDED:
+            screen.say(f"wandb: `{how_to_sync}` uploads what there is")
+    return Ended(record, how_to_sync), interruption.asked
+
+
+def _say_how_it_ended(run: Run, ended: Ended, tracker: Tracker, screen: Screen, session: Session) -> None:
+    if ended.result["status"] == "diverged":
+        screen.say("the run diverged: its loss became NaN or infinite; a smaller learning rate is the usual cure")
+    if ended.how_to_sync and tracker.mode == "online":
+        screen.announce(f"wandb: the server does not have all of this run; `{ended.how_to_sync}` uploads it")
+    screen.table(summary(ended.result, run.folder.path, ended.how_to_sync))
+    if screen.quiet:
+        screen.announce(line(run.title, ended.result, session.sweep))
+
+
+def _shown(run: Run) -> Shown:
+    study, member = run.config["study"], run.config["team"]["member"]
+    return Shown(
+        key=run.folder.key,
+        name=" ".join([run.name, f"seed={run.config['seed']}"]).strip(),
+        tags=[
+            *(f"{group}={option}" for group, option in run.choices.items()),
+            *([f"design={study['design']}"] if study["arm"] else []),
+            *([f"member={member}"] if member else []),
+        ],
+        repetition=run.folder.repetitions(),
+    )
+
+
+def _identity(run: Run) -> dict[str, Any]:
+    """What a record says of what the run is."""
+    from ablate.training.prepare import cost
+
+    return {
+        "seed": run.config["seed"],
+        "epochs": run.config["epochs"],
+        "overrides": [override for override in run.overrides if not _is_of_multirun(override)],
+        "choices": run.choices,
+        "member": run.config["team"]["member"],
+        "data_fingerprint": run.fingerprint,
+        "cost": cost(run.config),
+    }
+
+
+def _is_of_multirun(override: str) -> bool:
+    name = name_of(override)
+    return name.startswith("study.") and name != "study.name"
+
+
+def _is_of_the_run(override: str) -> bool:
+    return not name_of(override).startswith(("study", "team.", "wandb.", "output_dir", "seed"))

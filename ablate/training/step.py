@@ -1,0 +1,115 @@
+"""A pass over the training frames, step by step, and one over the validation frames."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from ablate.recipe import optimizer as optimizers
+from ablate.record.reading import Row
+from ablate.training import machine
+from ablate.training.prepare import Training
+
+_VALIDATION_BATCH = 8192
+_MOST_STEPS_UNSEEN = 100  # steps between looks at the loss, each of which waits for the device
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What an epoch's training steps gave: means over its frames, in training mode."""
+
+    steps: int
+    frames: int
+    loss: float
+    accuracy: float
+    lr: float
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the model makes of the validation split."""
+
+    loss: float
+    predictions: Tensor  # (frames,) uint8
+    correct: Tensor  # (frames,) bool
+
+    @property
+    def accuracy(self) -> float:
+        """Correct frames over all frames."""
+        return int(self.correct.sum()) / len(self.correct)
+
+
+def learn(
+    training: Training, epochs: Sequence[Row], advance: Callable[[], None], state: Callable[[int, float, float], None]
+) -> Learned:
+    """One pass over the truly shuffled frames; it ends early where a look at the loss shows NaN or infinity."""
+    config, data, epoch = training.config, training.train, len(epochs) + 1
+    order = torch.randperm(len(data), generator=training.order, dtype=torch.int32).to(training.device)
+    first, labels = data.first.index_select(0, order), data.labels.index_select(0, order)
+    size = config["batch_size"]
+    steps = training.steps_an_epoch
+    look_every = max(1, min(_MOST_STEPS_UNSEEN, steps // 10))
+    loss_sum = torch.zeros((), device=training.device)
+    correct = torch.zeros((), dtype=torch.int64, device=training.device)
+    started, lr = time.perf_counter(), 0.0
+
+    training.model.train()
+    for step in range(1, steps + 1):
+        batch = slice((step - 1) * size, step * size)
+        done = (epoch - 1) * steps + step - 1
+        lr = optimizers.set_rate(training.optimizer, training.schedule(done, epochs), done / training.num_steps)
+        loss, hits = _step(training, data.windows.index_select(0, first[batch]).float(), labels[batch].long())
+        loss_sum += loss
+        correct += hits
+        advance()
+        if step % look_every == 0 or step == steps:
+            mean = float(loss_sum) / step
+            state(epoch, mean, step * size / (time.perf_counter() - started))
+            if not np.isfinite(mean):
+                break
+    return Learned(step, step * size, float(loss_sum) / step, int(correct) / (step * size), lr)
+
+
+def _step(training: Training, windows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """One update from windows (batch, inputs); gives the mean loss and the number of correct frames, on the device."""
+    num_mfcc = training.train.table.num_mfcc
+    with training.augmentation_stream:
+        windows = training.augment(windows.view(len(windows), -1, num_mfcc)).flatten(1)
+    model, optimizer, scaler, regularization = (
+        training.model, training.optimizer, training.scaler, training.regularization,
+    )  # fmt: skip
+
+    def backward() -> tuple[Tensor, Tensor]:
+        with machine.autocast(training.device, training.config["precision"]):
+            logits = model(windows)
+        loss, penalty = regularization.loss(logits.float(), labels), regularization.penalty(model)
+        optimizer.zero_grad(set_to_none=True)
+        scaler.scale(loss if penalty is None else loss + penalty).backward()  # type: ignore[no-untyped-call]
+        return loss.detach(), logits.detach()
+
+    loss, logits = backward()
+    clip = (lambda: regularization.clip(model)) if regularization.clips else None
+    optimizers.step(optimizer, model, scaler, backward, clip)
+    return loss, (logits.argmax(1) == labels).sum()
+
+
+@torch.no_grad()
+def validate(training: Training) -> Judged:
+    """What the model makes of the whole validation split, in evaluation mode."""
+    data = training.val
+    loss_sum = torch.zeros((), device=training.device)
+    predictions = torch.empty_like(data.labels)
+    training.model.eval()
+    for start in range(0, len(data), _VALIDATION_BATCH):
+        batch = slice(start, start + _VALIDATION_BATCH)
+        with machine.autocast(training.device, training.config["precision"]):
+            logits = training.model(data.windows.index_select(0, data.first[batch]).float())
+        loss_sum += cross_entropy(logits.float(), data.labels[batch].long(), reduction="sum")
+        predictions[batch] = logits.argmax(1).to(torch.uint8)
+    return Judged(float(loss_sum) / len(data), predictions, predictions == data.labels)

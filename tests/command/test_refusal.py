@@ -1,0 +1,131 @@
+"""What is said to a user who slips: one line each, all at once, with the right spelling."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ablate.run import command
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.startswith(("WANDB", "HYDRA", "ABLATE")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+    assert command([*arguments]) == 2, capsys.readouterr()
+    assert not Path("outputs/runs").exists() and not Path("outputs/studies").exists()
+    return capsys.readouterr().err.removeprefix("ablate: ").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["arch.depth", "=", "3"], "arch.depth = 3: no spaces around =; write arch.depth=3"),
+        (["arch.depth=", "3"], "arch.depth= 3: no spaces around =; write arch.depth=3"),
+        (["arch.depth", "=3"], "arch.depth =3: no spaces around =; write arch.depth=3"),
+        (["optim", "=", "sgd", "epochs=1"], "optim = sgd: no spaces around =; write optim=sgd"),
+        (["--epochs", "5"], "--epochs 5: keys have no hyphens before them; write epochs=5"),
+        (["--optim.lr", "0.1", "epochs=1"], "--optim.lr 0.1: keys have no hyphens before them; write optim.lr=0.1"),
+        (["-m", "optim.lr=1e-3,", "1e-2"], "optim.lr=1e-3, 1e-2: no space beside a comma; write optim.lr=1e-3,1e-2"),
+        (["-m", "arch=pyramid", ",diamond"], "arch=pyramid ,diamond: no space beside a comma; write arch=pyramid,"),
+        (
+            ["arch=custom", "arch.widths=[512,", "256]"],
+            "arch.widths=[512, 256]: what has spaces in it stands in quotes; write 'arch.widths=[512,256]'",
+        ),
+        (
+            ["data.utterances={train:", "20,", "val:", "4}"],
+            "data.utterances={train: 20, val: 4}: what has spaces in it stands in quotes; write "
+            "'data.utterances={train: 20, val: 4}'",
+        ),
+        (
+            ["-m", "arch.depth=range(2,", "6)"],
+            "arch.depth=range(2, 6): what has spaces in it stands in quotes; write 'arch.depth=range(2,6)'",
+        ),
+        (["optim=sgd,adam"], "optimizer=sgd,adam: expected one option; to compare them add --multirun"),
+        (
+            ["arch.depth=2,3"],
+            "arch.depth=2,3: several levels are a study: add --multirun, and a list is 'arch.depth=[2,3]'",
+        ),
+        (["optim.lr=choice(1,2)"], "optimizer.lr=choice(1,2): several levels are a study: add --multirun"),
+        (
+            ["regularization=dropout,l1"],
+            "regularization=dropout,l1: expected one option; to compare them add --multirun; together in one run they "
+            "are regularization=dropout regularization.l1=1e-06",
+        ),
+        (
+            ["-m", "optim.lr=[1e-3,1e-2]"],
+            "optimizer.lr: expected a valid number, found [0.001, 0.01]; several levels are a study, and stand without "
+            "brackets: --multirun optimizer.lr=0.001,0.01",
+        ),
+        (["hydra.foo=1"], "hydra.foo: unknown key; "),
+        (["hydra.swep.dir=x"], "hydra.swep.dir: unknown key; did you mean hydra.sweep.dir?"),
+        (["hydra/launcher=joblib"], "hydra/launcher=joblib: not installed; `pip install hydra-joblib-launcher`"),
+        (["augmentation=specaugment"], "augmentation=specaugment: no such option; did you mean time_freq_mask?"),
+        (["scheduler=cosine_annealing"], "scheduler=cosine_annealing: no such option; did you mean cosine?"),
+        (["arch.activation=swish", "epochs=0"], "epochs: expected greater than or equal to 1, found 0"),
+        (["experiment=mine"], "experiment=mine: no such option; expected one of quick"),
+        (["--experimental-rerun", "x.pickle"], "--experimental-rerun: loads a pickle, which can run code"),
+        (["--config-path", "x"], "--config-path: ablate needs its own configs; --config-dir adds a folder of yours"),
+        (["--config-dir", "nowhere"], "--config-dir=nowhere: expected a folder, found nothing"),
+        (["--config-name", "mine"], "--config-name mine: expected mine.yaml in conf/ or --config-dir, found none"),
+        (["hydra.searchpath=[nowhere]"], "hydra.searchpath=nowhere: expected a folder, found nothing"),
+        (["hydra.job.chdir=true"], "hydra.job.chdir=true: a run stays in the folder of its command"),
+        (["-m", "hydra.job.chdir=true", "arch=pyramid,diamond"], "hydra.job.chdir=true: a run stays in the folder"),
+        (
+            ["+hydra.callbacks.mine={_target_: os.system}"],
+            "hydra.callbacks: ablate calls none, and mine would run code; leave it out",
+        ),
+        (
+            ["-m", "+hydra.sweeper.params={arch: 'cylinder,pyramid'}"],
+            "hydra.sweeper.params: levels stand on the command line (arch=cylinder,pyramid), or in a study's file",
+        ),
+        (
+            ["-m", "hydra/sweeper=basic", "arch=cylinder,pyramid", "study.seeds=3", "team.size=2"],
+            "study.seeds, team.size: only ablate's own multirun has it; leave it out, or hydra/sweeper=..., which",
+        ),
+    ],
+)
+def test_a_slip(arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = said(capsys, *arguments)
+    assert any(each.startswith(line) for each in found), found
+    assert len(found) <= 2
+
+
+def test_a_wandb_agent_is_told_how_to_give_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = said(capsys, "--optim.lr=0.01", "--epochs=3")
+    assert [line.split(":")[0] for line in lines] == ["--optim.lr=0.01", "--epochs=3"]
+    assert all("a wandb sweep gives keys so with ${args_no_hyphens}" in line for line in lines)
+
+
+@pytest.mark.parametrize("flags", [[], ["-m"]])
+def test_all_mistakes_are_told_at_once(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["optim=adam,adamx" if flags else "optim=adamx", "arch.depht=3", "epochs=0", "scheduler.warmup=2"]
+    lines = said(capsys, *flags, *arguments, "--batch-size=0", "seed=1", "seed=2")
+    keys = ["--batch-size=0", "seed", "optimizer=adamx", "arch.depht", "epochs", "scheduler.warmup", "batch_size"]
+    assert all(any(line.startswith(f"{key}: ") for line in lines) for key in keys), lines
+    assert len(lines) == len(keys)
+
+
+def test_mistakes_of_any_arm_are_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = said(capsys, "-m", "arch=cylinder,pyrmid", "optim.lr=1e-3,0,-1", "arch.depth=2,x")
+    assert any(line.startswith("arch=pyrmid: no such option; did you mean pyramid?") for line in lines)
+    assert any("optimizer.lr: expected greater than 0, found 0" in line for line in lines)
+    assert any("optimizer.lr: expected greater than 0, found -1" in line for line in lines)
+    assert any("arch.depth: expected a valid integer, found 'x'" in line for line in lines)
+
+
+def test_an_unknown_option_is_told_without_torch(capsys: pytest.CaptureFixture[str]) -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from ablate.run import command; command(['optim=foo', 'arch=bar']); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n" and len(done.stderr.splitlines()) == 2

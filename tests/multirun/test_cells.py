@@ -1,0 +1,221 @@
+"""What is planned is what is trained, whatever Hydra was told; and one command leaves nothing for the next."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from ablate.run import command
+from tests.recipe.data.hw1p2_folder import write
+
+SMALL = ["data=espeak_tiny", "data.context=2", "arch.width=16", "epochs=1", "wandb.mode=disabled", "threads=1"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, corpus_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to give commands in, with the tiny corpus in its cache."""
+    for name in list(os.environ):
+        if name.startswith(("WANDB", "HYDRA", "ABLATE")):
+            monkeypatch.delenv(name)
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs/cache").symlink_to(corpus_cache)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def option(file: Path, content: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(content)
+
+
+def plan(study: str = "s") -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(Path("outputs/studies", study, "plan.json").read_text())
+    return content
+
+
+def arms() -> list[str]:
+    return [cell["arm"] for cell in plan()["cells"]]
+
+
+def configs() -> dict[str, dict[str, Any]]:
+    return {file.parent.name: yaml.safe_load(file.read_text()) for file in Path("outputs/runs").glob("*/config.yaml")}
+
+
+def assert_all_planned_is_trained(study: str = "s") -> None:
+    cells = plan(study)["cells"]
+    assert {cell["status"] for cell in cells} == {"finished"}
+    assert {cell["key"] for cell in cells} == set(configs())
+
+
+@pytest.mark.parametrize("flag", [["--multirun"], ["hydra.mode=MULTIRUN"]])
+def test_folders_of_ones_own_hold_for_every_run(flag: list[str], folder: Path) -> None:
+    option(folder / "my/optimizer/mine.yaml", "defaults: [adamw]\nlr: 0.002\n")
+    option(folder / "other/optimizer/theirs.yaml", "defaults: [sgd]\nlr: 0.003\n")
+    own = ["--config-dir", "my", "hydra.searchpath=[other]"]
+    assert command([*SMALL, *own, "optim=mine"]) == 0
+    assert command([*SMALL, "optim=mine,theirs", *flag, *own, "study.name=s"]) == 0
+    assert_all_planned_is_trained()
+    assert sorted(config["optimizer"]["lr"] for config in configs().values()) == [0.002, 0.003]
+
+
+def test_an_option_of_ones_own_replaces_ours_from_any_folder(folder: Path) -> None:
+    option(
+        folder / "my/optimizer/adamw.yaml",
+        "_target_: ablate.recipe.optimizer.sgd\nlr: 1\nweight_decay: 0\ndecay_all: false\n",
+    )
+    for own in (["--config-dir", "my"], [f"hydra.searchpath=[file://{folder}/my]"]):
+        assert command([*SMALL, *own, "study.name=s", "-m", "arch=cylinder,pyramid", "study.dry_run=true"]) == 0
+        before = plan()["plan_id"]
+        assert command([*SMALL, "study.name=s", "-m", "arch=cylinder,pyramid", "study.dry_run=true"]) == 0
+        assert plan()["plan_id"] != before
+
+
+def test_a_primary_config_of_ones_own(folder: Path) -> None:
+    option(folder / "conf/mine.yaml", "defaults: [config, _self_]\nbatch_size: 256\nhydra: {mode: MULTIRUN}\n")
+    assert command([*SMALL, "--config-name", "mine", "arch=cylinder,pyramid", "study.name=s"]) == 0
+    assert_all_planned_is_trained()
+    assert {config["batch_size"] for config in configs().values()} == {256}
+
+
+@pytest.mark.parametrize("sign", ["", "+"])
+def test_experiments_are_levels(sign: str, folder: Path) -> None:
+    option(
+        folder / "conf/experiment/a.yaml",
+        "# @package _global_\ndefaults: [override /optimizer: sgd]\nbatch_size: 256\n",
+    )
+    option(folder / "conf/experiment/b.yaml", "# @package _global_\narch: {depth: 1}\n")
+    assert command([*SMALL, "-m", f"{sign}experiment=a,b", "study.name=s"]) == 0
+    assert arms() == ["experiment=a", "experiment=b"]
+    assert_all_planned_is_trained()
+    found = sorted((config["batch_size"], config["arch"]["depth"]) for config in configs().values())
+    assert found == [(256, 2), (1024, 1)]
+    assert command([*SMALL, f"{sign}experiment=a"]) == 0, "a run alone is that of the study"
+    assert len(configs()) == 2
+
+
+def test_levels_of_a_group_of_ones_own_keep_their_sign(folder: Path) -> None:
+    for name, size in (("small", 256), ("large", 512)):
+        option(folder / f"conf/preset/{name}.yaml", f"# @package _global_\nbatch_size: {size}\n")
+    assert command([*SMALL, "-m", "+preset=small,large", "study.name=s"]) == 0
+    assert arms() == ["preset=small", "preset=large"]
+    assert_all_planned_is_trained()
+    assert [cell["overrides"][-2] for cell in plan()["cells"]] == ["+preset=small", "+preset=large"]
+
+
+def test_keys_that_only_the_levels_have_beside_any_flag(folder: Path) -> None:
+    (folder / "my").mkdir()
+    swept = [*SMALL, "optim=momentum,nesterov", "optim.momentum=0.8", "study.dry_run=true", "study.name=s"]
+    ids = set()
+    for flags in (["-m"], ["-m", "--config-dir", "my"], ["hydra.mode=MULTIRUN"], ["hydra.verbose=false", "-m"]):
+        assert command([*swept, *flags]) == 0
+        ids.add(plan()["plan_id"])
+    assert len(ids) == 1
+
+
+def test_hydras_own_folder_of_a_sweep(folder: Path) -> None:
+    assert command([*SMALL, "-m", "optim=sgd,adamw", "hydra.sweep.dir=its/own", "study.name=s"]) == 0
+    assert (folder / "its/own").is_dir()
+    assert_all_planned_is_trained()
+
+
+def test_levels_of_a_range_are_those_of_the_list(folder: Path) -> None:
+    keys = []
+    for levels in ("range(0.1,0.4,0.1)", "0.1,0.2,0.3,0.4"):
+        assert command([*SMALL, "-m", f"data.fraction={levels}", "study.dry_run=true", "study.name=s"]) == 0
+        assert arms() == [f"data.fraction={level}" for level in ("0.1", "0.2", "0.3", "0.4")]
+        keys.append([cell["key"] for cell in plan()["cells"]])
+    assert keys[0] == keys[1]
+    assert command([*SMALL, "-m", "arch.depth=range(2,5)", "study.dry_run=true", "study.name=s"]) == 0
+    assert arms() == ["arch.depth=2", "arch.depth=3", "arch.depth=4"]
+    assert command([*SMALL, "-m", "optim.lr=range(0.5,0.2,-0.1)", "study.dry_run=true", "study.name=s"]) == 0
+    assert arms()[:3] == ["optimizer.lr=0.5", "optimizer.lr=0.4", "optimizer.lr=0.3"]
+
+
+@pytest.mark.parametrize("objective", ["val/accuracy", "val/loss"])
+def test_another_sweeper_gets_the_whole_line_and_each_objective(
+    objective: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["-m", "hydra/sweeper=basic", *SMALL, "arch=pyramid,cylinder", "optim.lr=0.01", f"objective={objective}"]
+    assert command(line) == 0
+    assert sorted(config["epochs"] for config in configs().values()) == [1, 1]
+    assert {config["optimizer"]["lr"] for config in configs().values()} == {0.01}
+    results = [json.loads(file.read_text()) for file in Path("outputs/runs").glob("*/result.json")]
+    printed = capsys.readouterr().out
+    assert all(f"{objective} {result['metrics'][objective]:.4f}" in printed for result in results)
+    assert not (folder / "outputs/studies").exists()
+
+
+def test_a_sweeper_that_asks_for_a_number_is_given_one(folder: Path) -> None:
+    """As Optuna's: it takes the task's value for its trial."""
+    from omegaconf import DictConfig
+
+    from ablate.config.compose import Composer
+    from ablate.training.run import objective
+
+    found: list[float] = []
+
+    def task(composed: DictConfig) -> float:
+        found.append(objective(composed))
+        return found[-1]
+
+    with Composer() as composer:
+        for overrides in ([], ["objective=val/loss"]):
+            composer.run(composer.whole([*SMALL, *overrides]), task)
+    result = json.loads(next(Path("outputs/runs").glob("*/result.json")).read_text())
+    assert found == [result["metrics"]["val/accuracy"], result["metrics"]["val/loss"]]
+    diverging = ["optimizer=sgd", "optimizer.lr=1e30", "arch.norm=none", "arch.activation=relu"]
+    with Composer() as composer:
+        for overrides in ([], ["objective=val/loss"]):
+            composer.run(composer.whole([*SMALL, *diverging, *overrides]), task)
+    assert found[2:] == [0.0, float("inf")]
+
+
+# --- two commands in one process are two commands ---
+
+
+def test_a_second_multirun_is_its_own(folder: Path) -> None:
+    for number, optimizers in enumerate(("sgd,adamw", "adam,nadam")):
+        line = ["--config-dir", ".", "-m", *SMALL, f"optim={optimizers}", f"study.name=s{number}", "study.dry_run=true"]
+        assert command(line) == 0
+    assert [cell["arm"] for cell in plan("s1")["cells"]] == ["optimizer=adam", "optimizer=nadam"]
+    assert [cell["arm"] for cell in plan("s0")["cells"]] == ["optimizer=sgd", "optimizer=adamw"]
+
+
+def test_data_and_configs_that_change_between_commands_change_keys(tmp_path: Path, folder: Path) -> None:
+    root = write(tmp_path / "root", lengths={"1-a": 200, "2-b": 200}, num_mfcc=13)
+    (folder / "outputs/cache").unlink()
+    option(folder / "conf/optimizer/mine.yaml", "defaults: [sgd]\nlr: 0.1\n")
+    line = ["data=hw1p2", "data.root=root", "batch_size=32", "epochs=1", "arch.width=8", "wandb.mode=disabled",
+            "-m", "optim=mine,adamw", "study.name=s", "study.dry_run=true"]  # fmt: skip
+    assert command(line) == 0
+    first = [cell["key"] for cell in plan()["cells"]]
+    option(folder / "conf/optimizer/mine.yaml", "defaults: [sgd]\nlr: 0.2\n")
+    assert command(line) == 0
+    second = [cell["key"] for cell in plan()["cells"]]
+    assert second[0] != first[0] and second[1] == first[1]
+    for split in ("train-clean-100", "dev-clean"):
+        for file in (root / split / "mfcc").iterdir():
+            np.save(file, np.load(file)[:, :12])  # fewer coefficients, in the same folders
+    assert command(line) == 0
+    third = [cell["key"] for cell in plan()["cells"]]
+    assert not set(third) & {*first, *second}
+    assert command([*line[:-1], "rerun=false"]) == 0
+    assert_all_planned_is_trained()
+
+
+def test_signals_variables_arguments_and_the_folder_are_as_before(folder: Path) -> None:
+    def state() -> list[Any]:
+        handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        return [handlers, dict(os.environ), list(sys.argv), Path.cwd()]
+
+    before = state()
+    offline = [each for each in SMALL if "wandb" not in each]
+    lines = [[*offline], ["-m", *offline, "optim=sgd,adam"], ["optim=foo"], ["--help"], ["--cfg", "job"]]
+    assert [command(line) for line in lines] == [0, 0, 2, 0, 0]
+    assert state() == before

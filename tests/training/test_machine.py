@@ -1,0 +1,57 @@
+"""Devices and precisions are what was asked for, or an error."""
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from ablate.config.settings import Precision
+from ablate.error import UserError
+from ablate.training import machine
+from tests.trainings import prepared
+
+
+def test_threads_are_set_whatever_the_environment_says() -> None:
+    machine.configure("cpu", "fp32", 1)
+    assert torch.get_num_threads() == 1
+    machine.configure("cpu", "fp32", None)
+    assert torch.get_num_threads() == machine.physical_cores() <= (psutil.cpu_count(logical=False) or 1)
+    assert 1 <= machine.physical_cores() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_an_absent_device_is_refused() -> None:
+    assert machine.configure("auto", "fp32", None).type in ("cpu", "mps")
+    with pytest.raises(UserError, match="device=cuda: not on this machine"):
+        machine.configure("cuda", "fp32", None)
+    with pytest.raises(UserError, match="precision=tf32: expected an NVIDIA GPU"):
+        machine.configure("cpu", "tf32", None)
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
+)
+def test_matrix_products_are_in_the_precision_asked_for(precision: Precision, dtype: torch.dtype) -> None:
+    with machine.autocast(torch.device("cpu"), precision):
+        assert torch.nn.Linear(2, 2)(torch.zeros(1, 2)).dtype == dtype
+
+
+def test_fp16_scales_its_loss_and_the_others_do_not(tmp_path: Path, corpus_cache: Path) -> None:
+    (tmp_path / "cache").symlink_to(corpus_cache)
+    for precision, scaled in (("bf16", False), ("fp32", False)):
+        training, _ = prepared(["data=espeak_tiny", f"precision={precision}"], tmp_path)
+        assert training.scaler.is_enabled() == scaled
+        assert all(parameter.dtype == torch.float32 for parameter in training.model.parameters())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
+def test_every_precision_trains_on_a_gpu(precision: str, tmp_path: Path, corpus_cache: Path) -> None:
+    from tests.trainings import trained
+
+    (tmp_path / "cache").symlink_to(corpus_cache)
+    outcome, _ = trained(["data=espeak_tiny", f"precision={precision}", "device=cuda", "epochs=1"], tmp_path)
+    assert outcome.status == "finished"
