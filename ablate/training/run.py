@@ -149,7 +149,7 @@ def objective(composed: DictConfig) -> float:
         free_memory()
     if found is None:
         found = 0.0 if wanted == "val/accuracy" else math.inf
-    screen.announce(f"{run.title}: {wanted} {found:.4f} ({run.folder.path})")
+    screen.announce(f"{run.folder.key}: {wanted} {found:.4f}")
     return float(found)
 
 

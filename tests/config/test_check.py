@@ -197,3 +197,9 @@ def test_other_names_are_known(word: str, known: list[str], meant: str | None) -
 def test_the_nearest_is_named_or_all() -> None:
     assert nearest("lrr", ["lr", "betas"]) == "did you mean lr?"
     assert nearest("x", ["lr", "betas"]) == "known: betas, lr"
+
+
+def test_a_config_is_typed() -> None:
+    """A misspelled key is an error of the type checker, which would call this comment unused if it were none."""
+    with pytest.raises(KeyError):
+        checked([])["wandb"]["mod"]  # type: ignore[typeddict-item]

@@ -162,6 +162,38 @@ def test_fail_fast_stops_at_the_first_failure(ablate: Command, tiny: list[str], 
     assert done.returncode == 1 and not results(tmp_path)
 
 
+# A launcher as its users install it: it is given all runs at once, and has them done.
+_AT_ONCE = """
+from dataclasses import dataclass
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.config_store import ConfigStore
+
+class AtOnceLauncher(BasicLauncher):
+    def launch(self, job_overrides, initial_job_idx):
+        print("given at once:", len(job_overrides))
+        return super().launch(job_overrides, initial_job_idx)
+
+@dataclass
+class Conf:
+    _target_: str = "hydra_plugins.at_once.AtOnceLauncher"
+
+ConfigStore.instance().store(group="hydra/launcher", name="at_once", node=Conf)
+"""
+
+
+def test_a_launcher_that_starts_all_at_once(ablate: Command, tiny: list[str], tmp_path: Path) -> None:
+    (tmp_path / "plugins/hydra_plugins/at_once").mkdir(parents=True)
+    (tmp_path / "plugins/hydra_plugins/at_once/__init__.py").write_text(_AT_ONCE)
+    study = [*tiny, "-m", "optim=sgd,adamw", "study.name=s", "hydra/launcher=at_once"]
+    path = {"PYTHONPATH": str(tmp_path / "plugins")}
+    refused = ablate(*study, "study.fail_fast=true", env=path)
+    assert refused.returncode == 2 and not results(tmp_path)
+    assert refused.stderr.startswith("ablate: study.fail_fast=true: AtOnceLauncher starts all runs at once")
+    done = ablate(*study, env=path)
+    assert done.returncode == 0 and "given at once: 2" in done.stdout, done.stderr
+    assert len(results(tmp_path)) == 2
+
+
 MISTAKES: list[tuple[list[str], str]] = [
     (["optim.lr=1e-3,0"], "optimizer.lr=0: optimizer.lr: expected greater than 0, found 0"),
     (["arch.depth=2,0", "regularization=dropout"], "arch.depth=0: arch.dropout=0.25: expected at least 1"),

@@ -27,9 +27,10 @@ KEY = "0123456789abcdef"
 
 @pytest.fixture(autouse=True)
 def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL", "WANDB_PROJECT", "WANDB_ENTITY", "WANDB_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "of-wandb"))
 
 
 @pytest.mark.parametrize("asked", ["offline", "disabled"])
@@ -50,6 +51,50 @@ def test_auto_goes_by_the_environment_then_by_the_key(monkeypatch: pytest.Monkey
     monkeypatch.setenv("WANDB_MODE", "sometimes")
     with pytest.raises(UserError, match="WANDB_MODE: expected one of"):
         tracking.choose_mode("auto")
+
+
+@pytest.mark.parametrize(("settings", "mode"), [("offline", "offline"), ("disabled", "disabled"), ("online", "online")])
+def test_what_wandbs_commands_have_set_in_the_folder_is_heeded(
+    settings: str, mode: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_API_KEY", "secret")
+    assert tracking.choose_mode("auto")[0] == "online"
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "wandb/settings").write_text(f"[default]\nmode = {settings}\n")
+    assert tracking.choose_mode("auto")[0] == mode
+    assert tracking.choose_mode("online")[0] == "online", "what is asked for goes first"
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert tracking.choose_mode("auto") == ("offline", "WANDB_MODE=offline")
+    monkeypatch.delenv("WANDB_MODE")
+    (tmp_path / "wandb/settings").write_bytes(b"\xff not an INI file")
+    assert tracking.choose_mode("auto")[0] == "online"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "environment", "settings", "project"),
+    [
+        ([], {}, "", "ablate"),
+        ([], {}, "project = of-init", "of-init"),
+        ([], {"WANDB_PROJECT": "of-team"}, "project = of-init", "of-team"),
+        (["wandb.project=mine"], {"WANDB_PROJECT": "of-team"}, "project = of-init", "mine"),
+    ],
+)
+def test_the_project_is_the_nearest_that_is_named(
+    overrides: list[str],
+    environment: dict[str, str],
+    settings: str,
+    project: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "wandb/settings").write_text(f"[default]\n{settings}\n")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    _, run = run_offline(tmp_path / "outputs", *overrides)
+    assert run.run.project == project
 
 
 def test_online_without_a_key_is_refused() -> None:

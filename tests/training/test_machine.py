@@ -1,6 +1,7 @@
 """Devices and precisions are what was asked for, or an error."""
 
 import os
+import re
 from pathlib import Path
 
 import psutil
@@ -38,7 +39,30 @@ def test_matrix_products_are_in_the_precision_asked_for(precision: Precision, dt
         assert torch.nn.Linear(2, 2)(torch.zeros(1, 2)).dtype == dtype
 
 
-def test_fp16_scales_its_loss_and_the_others_do_not(tmp_path: Path, corpus_cache: Path) -> None:
+def test_fp16_on_a_cpu_is_refused() -> None:
+    with pytest.raises(UserError, match="precision=fp16: expected a GPU, found cpu; take fp32, or bf16"):
+        machine.configure("cpu", "fp16", None)
+
+
+def test_a_device_is_called_as_people_call_it() -> None:
+    assert re.fullmatch(r"cpu \(.+\)", machine.name(torch.device("cpu")))
+
+
+def test_a_gpu_that_is_there_and_does_not_train_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    cpu, driver = torch.device("cpu"), tmp_path / "gpus"
+    assert machine.warnings("auto", cpu, driver) == [], "no GPU"
+    (driver / "0000:00:1e.0").mkdir(parents=True)
+    (driver / "0000:00:1e.0" / "information").write_text("Model: \t\t Tesla T4\nIRQ:   \t\t 10\n")
+    (warning,) = machine.warnings("auto", cpu, driver)
+    assert "a GPU (Tesla T4) that PyTorch" in warning and "trains on the CPU, many times slower: " in warning
+    assert machine.warnings("cpu", cpu, driver) == [], "it was asked for"
+    assert machine.warnings("auto", torch.device("cuda"), driver) == []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert machine.warnings("auto", cpu, driver) == [], "it was hidden on purpose"
+
+
+def test_only_fp16_scales_its_loss(tmp_path: Path, corpus_cache: Path) -> None:
     (tmp_path / "cache").symlink_to(corpus_cache)
     for precision, scaled in (("bf16", False), ("fp32", False)):
         training, _ = prepared(["data=espeak_tiny", f"precision={precision}"], tmp_path)
