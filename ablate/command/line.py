@@ -19,7 +19,7 @@ from ablate.config.override import ALIASES, canonical_override, for_shell, name_
 from ablate.config.settings import GROUPS, Settings
 from ablate.error import UserError
 
-_PROGRAM = re.compile(r"^(\S*uv\s+run\s+)?(\S*python\S*\s+-m\s+ablate\.run|ablate)(?=\s)")
+_PROGRAM = re.compile(r"^(\S*uv\s+run\s+)?(\S*python\S*\s+-m\s+ablate(\.run)?|ablate)(\s+run)?(?=\s)")
 _SHOWING = {"--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--run", "-r"}
 _VERSION = "--version"
 _WITHOUT_HYPHENS = "; a wandb sweep gives keys so with ${args_no_hyphens} in its command"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -337,11 +338,16 @@ def _anywhere(overrides: Sequence[str], config: Config) -> list[str]:
     folders: dict[str, object] = {"output_dir": config["output_dir"]}
     folders |= {place: config["data"].get(place.removeprefix("data.")) for place in _PLACES_OF_DATA}
     absolute = {
-        place: f"{place}={quoted(str(Path(str(folder)).expanduser().resolve()))}"
+        place: f"{place}={_text(str(Path(str(folder)).expanduser().resolve()))}"
         for place, folder in folders.items()
         if folder is not None
     }
     return [*(each for each in overrides if name_of(each) not in absolute), *absolute.values()]
+
+
+def _text(value: str) -> str:
+    """Text as a value of an override, in quotes where it needs them."""
+    return value if re.fullmatch(r"[/\w.-]*[/A-Za-z_][/\w.-]*", value, re.ASCII) else quoted(value)
 
 
 def _distinct(cells: Sequence[Composed]) -> tuple[list[Composed], list[str]]:

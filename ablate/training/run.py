@@ -242,7 +242,7 @@ def _identity(run: Run) -> dict[str, Any]:
     return {
         "seed": run.config["seed"],
         "epochs": run.config["epochs"],
-        "overrides": [override for override in run.overrides if not _is_of_multirun(override)],
+        "overrides": [override for override in run.overrides if not _is_of_this_place(override)],
         "choices": run.choices,
         "member": run.config["team"]["member"],
         "data_fingerprint": run.fingerprint,
@@ -250,9 +250,10 @@ def _identity(run: Run) -> dict[str, Any]:
     }
 
 
-def _is_of_multirun(override: str) -> bool:
+def _is_of_this_place(override: str) -> bool:
+    """Whether who repeats the run elsewhere should leave an override out."""
     name = name_of(override)
-    return name.startswith("study.") and name != "study.name"
+    return name == "output_dir" or (name.startswith("study.") and name != "study.name")
 
 
 def _is_of_the_run(override: str) -> bool:

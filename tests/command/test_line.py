@@ -74,6 +74,8 @@ def test_an_alias_of_a_group_with_a_package() -> None:
         ("ablate normal", {"normalization=", "normalization."}),
         ("ablate opt", {"optimizer=", "optimizer.", "optim="}),
         ("uv run ablate optim=sg", {"optim=sgd"}),
+        ("ablate run optim=sg", {"optim=sgd"}),
+        ("python -m ablate run optim=sg", {"optim=sgd"}),
         ("uv run python -m ablate.run optim=sg", {"optim=sgd"}),
     ],
 )
