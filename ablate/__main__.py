@@ -7,13 +7,15 @@ import sys
 
 COMMANDS = {
     "run": ("ablate.run", "train what a command line asks for and is not finished: one run, or a study (--multirun)"),
+    "status": ("ablate.status", "how far a study is, and what it shows so far"),
+    "report": ("ablate.report.__main__", "what mattered in a study: verdicts, tables and a page"),
     "help": ("ablate.help", "what a group, an option or a key means, its default and what it may be"),
     "bench": ("ablate.bench.__main__", "promises that take long to prove, measured on this machine"),
 }
 """Each command's module, which has `main(arguments)` that gives an exit code, and what it does."""
 
 _EXAMPLES = """
-ablate arch=pyramid optim=sgd optim.lr=0.1                             one run; `run` may be left out
+ablate arch=pyramid optim=sgd optim.lr=0.1                             one run
 ablate --multirun arch=cylinder,pyramid study.seeds=3 study.name=mine  a study
 ablate --help                                                          all groups, options, keys and defaults
 """
@@ -28,7 +30,7 @@ def main(arguments: list[str]) -> int:
     """Carry out the command that is named first; its exit code."""
     if not arguments:
         width = max(map(len, COMMANDS))
-        print("ablate: what mattered, was it luck, and who should run what next\n")
+        print("ablate: what mattered, was it luck, and who should run what next")
         print("\n".join(f"ablate {name.ljust(width)}  {what}" for name, (_, what) in COMMANDS.items()))
         print(_EXAMPLES, end="")
         return 0

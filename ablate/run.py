@@ -11,12 +11,12 @@ from typing import TypeVar
 
 from omegaconf import DictConfig
 
+from ablate.command.diagnosis import mistakes, slip
 from ablate.command.frame import framed
 from ablate.command.line import Line, complete, read
-from ablate.command.refusal import mistakes, slip
 from ablate.config.check import refuse
 from ablate.config.compose import OUR_SWEEPER, Composer, is_of_hydra
-from ablate.config.override import name_of
+from ablate.config.override import name_of, value_of
 from ablate.display import Screen
 from ablate.error import UserError
 from ablate.record.layout import Layout
@@ -79,6 +79,7 @@ def _show(composer: Composer, line: Line, overrides: list[str]) -> None:
 
 def _start(composer: Composer, line: Line, overrides: list[str], arguments: list[str]) -> int:
     """Whatever is to be trained: one run, our multirun, or another sweeper's; the exit code."""
+    _check_more_than_a_name(overrides)
     are_sweeps = any(not is_of_hydra(each) and composer.is_sweep(each) for each in overrides)
     if not (line.flags.multirun or are_sweeps or any("mode" in each for each in composer.of_hydra)):
         composed = _told_at_once(composer, overrides, lambda: composer.whole(overrides))
@@ -95,6 +96,16 @@ def _start(composer: Composer, line: Line, overrides: list[str], arguments: list
     from ablate.multirun.sweep import multirun
 
     return multirun(composer, overrides, arguments)
+
+
+def _check_more_than_a_name(overrides: list[str]) -> None:
+    """Refuse a study's name alone, which asks for what is known of it and not for a run of the defaults."""
+    names = [value_of(each) for each in overrides if name_of(each) == "study.name"]
+    if names and all(name_of(each) in ("study.name", "output_dir") for each in overrides):
+        raise UserError(
+            f"study.name={names[0]}: a name alone trains nothing; `ablate status {names[0]}` says how far the study "
+            f"is, `ablate report {names[0]}` what it shows, and its own command goes on with it"
+        )
 
 
 def _told_at_once(composer: Composer, overrides: list[str], ask: Callable[[], Answer]) -> Answer:

@@ -16,9 +16,9 @@ from ablate.config.settings import GROUPS
 ROOT = Path(__file__).parents[1]
 
 FLOORS = [
-    ["__main__", "run", "help", "bench"],  # the commands
+    ["__main__", "run", "status", "help", "bench"],  # the commands
     ["multirun"],
-    ["training"],
+    ["training", "report"],
     ["command"],
     ["config"],
     ["study"],
@@ -29,6 +29,7 @@ FLOORS = [
 
 COVERED_ELSEWHERE = {
     "command/frame.py": "test_run.py",
+    "command/refusal.py": "command/test_diagnosis.py",
     "config/override.py": "command/test_line.py",
     "config/settings.py": "config/test_check.py",
     "bench/__main__.py": "test_bench.py",
@@ -53,6 +54,11 @@ COVERED_ELSEWHERE = {
     "recipe/data/mfcc.py": "recipe/data/test_aligned.py",
     "record/status.py": "record/test_store.py",
     "record/layout.py": "record/test_store.py",
+    "report/files.py": "report/test_main.py",
+    "report/page.py": "report/test_main.py",
+    "report/picture.py": "report/test_main.py",
+    "report/words.py": "report/test_main.py",
+    "status.py": "report/test_main.py",
     "training/checkpoint.py": "training/test_loop.py",
     "training/data.py": "training/test_prepare.py",
     "training/run.py": "test_run.py",

@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.override_parser.types import Override, RangeSweep
 from omegaconf import DictConfig, OmegaConf
 
-from ablate.command.refusal import mistakes, slip
+from ablate.command.diagnosis import mistakes, slip
 from ablate.config.check import check_settings, instantiate, refuse
 from ablate.config.compose import Composer, Compositions, parse, resolve
 from ablate.config.override import canonical_override, name_of, quoted, sign_of

@@ -19,7 +19,7 @@ from ablate.config.override import quoted
 from ablate.display import Screen, Sweep, duration
 from ablate.error import BusyError, IncompleteError, UserError
 from ablate.multirun.cells import Asked, Composed, ask, check_data, rehearse
-from ablate.record import store, tracking
+from ablate.record import layout, reading, store, tracking
 from ablate.record.layout import Layout
 from ablate.record.status import ENDED
 from ablate.record.store import RunFolder
@@ -79,8 +79,9 @@ def _study(composer: Composer, asked: Asked) -> None:
     screen.say(f"left to do here: {len(todo)} runs{_hours(todo, places)}" if todo else "nothing is left to do here")
     launcher = composer.launcher(asked.whole, partial(cell, session))
     _check_launcher(launcher, asked)
-    store.write_plan(places, made.study, made.content())
-    if study["dry_run"] or study["coverage"]:
+    only_looks = study["dry_run"] or study["coverage"]
+    _record(made, places, screen, only_looks=only_looks)
+    if only_looks:
         _cover(made, screen, must_be_whole=study["coverage"])
         return
     check_data(todo, screen)
@@ -92,6 +93,7 @@ def _study(composer: Composer, asked: Asked) -> None:
         _update(made, places)
         store.write_plan(places, made.study, made.content())
         failures = _conclude(made, todo, results, places, screen)
+    _report(made, places, screen, anew=bool(results))
     if failures:
         raise IncompleteError(f"{failures} of {len(todo)} runs failed; the same command runs just these again")
 
@@ -182,8 +184,6 @@ def _todo(asked: Asked, made: Plan, member: int | None) -> tuple[list[Composed],
 
 def _describe(made: Plan, member: int | None, places: Layout, screen: Screen) -> None:
     """The plan, before anything runs."""
-    if (before := store.recorded_plan_id(places, made.study)) not in (None, made.plan_id):
-        screen.say(f"study {made.study} was another plan before, {before}: it is kept as plan-{before}.json")
     finished = {}
     for each in made.cells:
         result = RunFolder(places, each.key).result() if each.status == "finished" else None
@@ -277,6 +277,39 @@ def _conclude(
             screen.say(f"failed: {each.arm} seed {each.seed}: {why}")
             failures += 1
     return failures
+
+
+def _record(made: Plan, places: Layout, screen: Screen, *, only_looks: bool) -> None:
+    """Write the plan, unless it is only looked at and another of its name has been begun."""
+    before = store.recorded_plan_id(places, made.study)
+    if before not in (None, made.plan_id):
+        if only_looks and _is_begun(places, made.study):
+            screen.say(f"study {made.study} is under way with another plan, {before}, which this look leaves in place")
+            return
+        screen.say(f"study {made.study} was another plan before, {before}: it is kept as plan-{before}.json")
+    store.write_plan(places, made.study, made.content())
+
+
+def _is_begun(places: Layout, study: str) -> bool:
+    """Whether any run of the recorded plan has been started."""
+    recorded = reading.plan(places, study)
+    return any(RunFolder(places, each["key"]).status() != "missing" for each in (recorded["cells"] if recorded else ()))
+
+
+def _report(made: Plan, places: Layout, screen: Screen, *, anew: bool) -> None:
+    """What the study shows so far, and its page, made where there is something new."""
+    from ablate.report.files import write
+    from ablate.report.gather import gather, judgement
+    from ablate.report.words import lines
+
+    study = gather([places.output_dir], made.study)
+    judged = judgement(study)
+    for line in lines(study, judged)[1:]:  # whose first line has been said
+        screen.say(line)
+    page = places.study(made.study) / layout.PAGE
+    if anew or not page.exists():
+        write(places, study, judged)
+    screen.say(f"page: {page}; `ablate report {shlex.quote(made.study)}` makes it anew")
 
 
 def _what_went_wrong(returned: JobReturn, planned: Composed, places: Layout) -> str | None:

@@ -19,6 +19,11 @@ LEASE = "lease.json"
 _EARLIER = "earlier-"
 PLAN = "plan.json"
 UNSYNCED = "unsynced.txt"
+PAGE = "report.html"
+RUNS_TABLE = "runs.csv"
+VERDICTS = "verdicts.csv"
+VERDICTS_MARKDOWN = "verdicts.md"
+VERDICTS_LATEX = "verdicts.tex"
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,10 @@ class Layout:
         """A plan that the study had before."""
         return self.study(study) / f"plan-{plan_id}.json"
 
+    def plans(self) -> list[Path]:
+        """The plans of all studies."""
+        return list((self.output_dir / "studies").glob(f"*/{PLAN}"))
+
     def plot(self, name: str) -> Path:
         """A picture."""
         return self.output_dir / "plots" / f"{name}.png"
@@ -76,6 +85,11 @@ def earlier(run: Path) -> list[Path]:
 def next_earlier(run: Path) -> Path:
     """Where a run's record is set aside."""
     return run / f"{_EARLIER}{len(earlier(run)) + 1}"
+
+
+def earlier_plans(study: Path) -> list[Path]:
+    """The plans that a study has had before."""
+    return sorted(study.glob("plan-*.json"))
 
 
 def unfinished(run: Path) -> Iterator[Path]:

@@ -5,6 +5,7 @@ Only the fields that are needed to make sense of a record are required: older re
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
 import json
@@ -156,6 +157,21 @@ def plan(places: Layout, study: str) -> PlanRecord | None:
     """The plan of a study; none where there is none. Raises `UserError` where it is malformed."""
     remedy = "the study's command writes it anew"
     return _read(places.plan(study), lambda content: _valid(PlanRecord, json.loads(content)), remedy)
+
+
+def earlier_plans(places: Layout, study: str) -> list[PlanRecord]:
+    """The plans that a study has had before and that can be read, in no order."""
+    found = []
+    for path in layout.earlier_plans(places.study(study)):
+        with contextlib.suppress(UserError):
+            if recorded := _read(path, lambda content: _valid(PlanRecord, json.loads(content)), ""):
+                found.append(recorded)
+    return found
+
+
+def studies(places: Layout) -> list[str]:
+    """The names of the studies that have a plan."""
+    return sorted(path.parent.name for path in places.plans())
 
 
 def _read(path: Path, parse: Callable[[bytes], Read], remedy: str) -> Read | None:

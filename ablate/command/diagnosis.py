@@ -1,0 +1,209 @@
+"""What is wrong with overrides and configs: every mistake in a line, with the right spelling."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import yaml
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError
+
+from ablate.config.check import check_settings, guess, hint_of, is_table, nearest, node_problems
+from ablate.config.compose import Composer, is_of_hydra, resolve
+from ablate.config.folder import user_conf_dir
+from ablate.config.override import ALIASES, for_shell, name_of, value_of
+from ablate.config.settings import GROUPS
+from ablate.error import UserError
+
+_PLUGINS = {
+    "joblib": "hydra-joblib-launcher", "submitit_local": "hydra-submitit-launcher",
+    "submitit_slurm": "hydra-submitit-launcher", "ray": "hydra-ray-launcher", "optuna": "hydra-optuna-sweeper",
+}  # fmt: skip
+
+
+def slip(composer: Composer, override: str, *, multirun: bool) -> str | None:
+    """What is wrong with an override by itself, where Hydra would take it for something else than was meant."""
+    try:
+        parsed = composer.parsed(override)
+    except HydraException as error:
+        return of_config(error)
+    name, value = name_of(override), value_of(override)
+    if is_of_hydra(override):
+        return None
+    if composer.is_group(name):
+        if isinstance(listed := parsed.value(), list) and not parsed.is_sweep_override():
+            levels = ",".join(map(str, listed))
+            together = _together(composer, name, levels)
+            return f"{name}: expected one option; --multirun {name}={levels} runs several{together}"
+        if parsed.is_sweep_override() and not multirun:
+            return f"{override}: expected one option; to compare them add --multirun{_together(composer, name, value)}"
+    elif parsed.is_sweep_override() and not multirun:
+        as_list = "" if "(" in value else f", and a list is {for_shell(f'{name}=[{value}]')}"
+        return f"{override}: several levels are a study: add --multirun{as_list}"
+    return None
+
+
+def mistakes(composer: Composer, overrides: Sequence[str], *, multirun: bool = False) -> list[str]:
+    """All that is wrong with the overrides of one config, a line each; options first, since keys depend on them."""
+    if of_hydra := _mistakes_of_hydra(composer):
+        with composer.without_hydra() as plain:
+            return [*of_hydra, *mistakes(plain, overrides, multirun=multirun)]
+    found, sound = list[str](), list[str]()
+    for override in sorted(overrides, key=lambda each: not composer.is_group(name_of(each))):
+        if said := slip(composer, override, multirun=multirun):
+            found.append(said)
+            continue
+        try:
+            composer.compose([*sound, override])
+            sound.append(override)
+        except Exception as error:
+            found.append(of_composition(error, composer, [*sound, override]))
+    return [*found, *_wrong_values(composer, sound)]
+
+
+def _mistakes_of_hydra(composer: Composer) -> list[str]:
+    """What is wrong with Hydra's own settings."""
+    found = []
+    for override in composer.of_hydra:
+        try:
+            with composer.without_hydra() as plain:
+                plain.whole([], of_hydra=[override])
+        except Exception as error:
+            with composer.without_hydra() as plain:
+                found.append(of_composition(error, plain, [override]))
+    return found
+
+
+def of_composition(error: Exception, composer: Composer, overrides: Sequence[str]) -> str:
+    """What is said of an error in composing the config of these overrides."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        return _missing(error, composer)
+    if isinstance(error, ConfigCompositionException) and (key := re.match("Could not override '(.+?)'", str(error))):
+        return _unknown_key(key[1].partition("@")[0], composer, overrides)
+    if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
+        wrong = [each for each in overrides if name_of(each) in GROUPS and value_of(each) == "null"]
+        return f"{', '.join(wrong) or _line(str(error))}: give a group the name of one of its options"
+    return of_config(error)
+
+
+def _wrong_values(composer: Composer, overrides: Sequence[str]) -> list[str]:
+    """What is wrong with the values of overrides that compose; torch is imported only for those of its nodes."""
+    try:
+        config = check_settings(resolve(composer.compose(overrides)), overrides)
+    except UserError as error:
+        return str(error).splitlines()
+    except Exception as error:
+        return [of_composition(error, composer, overrides)]
+    touched = {name_of(each).partition(".")[0] for each in overrides if "." in name_of(each)}
+    return [line for group in GROUPS if group in touched for line in node_problems(config, group)]
+
+
+def _missing(error: MissingConfigException, composer: Composer) -> str:
+    group, _, option = str(error.missing_cfg_file).rpartition("/")
+    if not group:
+        return f"--config-name {option}: expected {option}.yaml in conf/ or --config-dir, found none"
+    options = sorted(error.options or [])
+    if plugin := _PLUGINS.get(option) if group.startswith("hydra/") else None:
+        return f"{group}={option}: not installed; `pip install {plugin}` brings it"
+    if not options:
+        return f"{group}={option}: no such option, and there is none; conf/{group}/{option}.yaml would be one"
+    meant = guess(option, options)
+    did_you = f"did you mean {meant}? " if meant else ""
+    return f"{group}={option}: no such option; {did_you}expected one of {', '.join(options)}"
+
+
+def of_config(error: Exception) -> str:
+    """What is said of an error of Hydra's, OmegaConf's or of a YAML file."""
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: can't be read as key=value{_how_to_quote(error)}"
+    if isinstance(error, UnicodeDecodeError | RecursionError) or "Invalid loaded object type" in str(error):
+        return f"{_broken_file()}: not a config that can be read (UTF-8, keys and values, no defaults in a circle)"
+    if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
+        return f"{mark.name}, line {mark.line + 1}: not YAML: {error.problem}"
+    cause = f"; {_line(str(error.__cause__))}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
+    return _line(str(error)) + cause
+
+
+def _how_to_quote(error: OverrideParseException) -> str:
+    """What is wrong with an override, in words of ours where the parser has none, and how to say it."""
+    key, _, value = str(error.override).partition("=")
+    reason = "" if error.message.startswith("Lexer") else f": {_line(error.message)}"
+    if value.startswith(("{", "[")):
+        return f"{reason}; what the command line can't say goes into a file of your own, conf/<group>/<option>.yaml"
+    if value and not set(value) & set("'\""):
+        return f"{reason}; put a value with special characters in quotes: '{key}=\"{value}\"'"
+    return reason
+
+
+def _together(composer: Composer, group: str, levels: str) -> str:
+    """How several options of a group are had in one run, where all are the same call with other values."""
+    names = [each.strip() for each in levels.split(",")]
+    if group not in GROUPS or not {"none", *names} <= set(composer.options(group)):
+        return ""
+    nodes = {name: resolve(composer.compose([f"{group}={name}"]))[group] for name in ("none", *names)}
+    if len({node["_target_"] for node in nodes.values()}) > 1:
+        return ""
+    first, *others = [name for name in names if name != "none"]
+    added = [
+        f"{group}.{key}={value}"
+        for other in others
+        for key, value in nodes[other].items()
+        if value != nodes["none"][key] and nodes[first][key] != value
+    ]
+    return f"; together in one run they are {' '.join([f'{group}={first}', *added])}" if added else ""
+
+
+def _unknown_key(key: str, composer: Composer, overrides: Sequence[str]) -> str:
+    parent, _, name = key.rpartition(".")
+    if is_of_hydra(key):
+        keys = _keys(composer.whole([]))
+        return f"{key}: unknown key; {nearest(key, [each for each in keys if each.startswith('hydra.')])}"
+    others = composer.options(parent) if parent in GROUPS else []
+    if having := [each for each in others if name in _keys(composer.compose([f"{parent}={each}"])[parent])]:
+        return f"{key}: only some options of {parent} have it: {', '.join(having)}; choose one with {parent}=..."
+    chosen = [each for each in overrides if composer.is_group(name_of(each)) and "," not in each]
+    try:
+        config = composer.compose(chosen)
+    except HydraException:
+        return f"{key}: unknown key"
+    group, _, below = parent.partition(".")
+    if group in GROUPS and below and is_table(hint_of(group, config[group], below)):
+        return f"{key}: not in the table {parent}; +{key}=... adds it"
+    keys = _keys(config)
+    beside = [known for known in keys if known.rpartition(".")[0] == parent]
+    elsewhere = [known for known in keys if known.rpartition(".")[2] == name]
+    if not parent:
+        beside = [*beside, *ALIASES]
+    return f"{key}: unknown key; {nearest(key, elsewhere[:1] or beside or keys)}"
+
+
+def _broken_file() -> str:
+    """The user's own config file that is no mapping, as far as that can be told."""
+    own = user_conf_dir()
+    for file in sorted(own.rglob("*.yaml")) if own else []:
+        try:
+            if isinstance(yaml.safe_load(file.read_text(encoding="utf-8")), dict):
+                continue
+        except (UnicodeDecodeError, RecursionError, yaml.YAMLError):
+            pass
+        return str(file)
+    return str(own or "conf")
+
+
+def _keys(config: DictConfig, prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for name in map(str, config):
+        keys.append(f"{prefix}{name}")
+        if isinstance(below := config._get_node(name), DictConfig) and not below._is_none() and not below._is_missing():
+            keys += _keys(below, f"{prefix}{name}.")
+    return [key for key in keys if not key.endswith("_target_")]
+
+
+def _line(text: str) -> str:
+    lines = [line.strip() for line in text.strip().splitlines()]
+    return "; ".join(line for line in lines if line and not line.startswith("See https"))

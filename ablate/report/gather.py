@@ -1,0 +1,161 @@
+"""What is recorded of a study, in one folder or in several: its plan, and each cell's run, merged by key."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ablate.config.check import nearest
+from ablate.error import UserError
+from ablate.record import reading
+from ablate.record.layout import Layout
+from ablate.record.reading import CellRecord, PlanRecord, Result
+from ablate.record.status import Status
+from ablate.record.store import RunFolder
+from ablate.study.design import split
+from ablate.study.verdict import Flag, Judgement, Observation, judge
+
+_RATE = "optimizer.lr"
+_FINAL: tuple[Status, ...] = ("finished", "diverged", "failed")  # that no more is to be expected of
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as it is recorded."""
+
+    plan: PlanRecord
+    statuses: dict[str, Status]  # by key
+    results: dict[str, Result]  # by key, of those that have ended
+    folders: dict[str, Path]  # by key: the run's folder
+    planned_seeds: int
+    notes: list[str] = field(default_factory=list)  # what was left out, and why
+
+    @property
+    def cells(self) -> list[CellRecord]:
+        """The runs of the plan."""
+        return self.plan["cells"]
+
+    @property
+    def arms(self) -> list[str]:
+        """The arms' names, the baseline first."""
+        return list(dict.fromkeys([self.plan["baseline"], *(cell["arm"] for cell in self.cells)]))
+
+    @property
+    def tally(self) -> Counter[Status]:
+        """How many runs have which status."""
+        return Counter(self.statuses.values())
+
+    def levels(self, arm: str) -> dict[str, str]:
+        """An arm's level of each factor that the study varies."""
+        parts = [part.partition("=") for part in split(arm) if "=" in part]
+        return {name: level for name, _, level in parts}
+
+
+def gather(output_dirs: Sequence[Path], name: str) -> Study:
+    """What the folders hold of a study. Raises `UserError` where none of them has its plan."""
+    places = [Layout(folder) for folder in output_dirs]
+    plans = [(place, plan) for place in places if (plan := reading.plan(place, name))]
+    if not plans:
+        known = sorted({study for place in places for study in reading.studies(place)})
+        raise UserError(f"{name}: no such study in {', '.join(map(str, output_dirs))}; {nearest(name, known)}")
+    home, plan = plans[0]
+    notes = [
+        f"{place.plan(name)}: another plan of this name, {other['plan_id']}, is left out; this is {plan['plan_id']}"
+        for place, other in plans[1:]
+        if other["plan_id"] != plan["plan_id"]
+    ]
+    study = Study(plan, {}, {}, {}, _planned_seeds(home, plan), notes)
+    for cell in plan["cells"]:
+        _gather_cell(study, places, cell["key"])
+    return study
+
+
+def judgement(study: Study) -> Judgement | None:
+    """The verdicts on the seeds that are complete; none before the first of them."""
+    waiting = {cell["seed"] for cell in study.cells if study.statuses[cell["key"]] not in _FINAL}
+    observations = [
+        Observation(cell["arm"], cell["seed"], _machine(result), result["metrics"]["val/accuracy"])
+        for cell in study.cells
+        if cell["seed"] not in waiting and (result := study.results.get(cell["key"]))
+    ]
+    if not any(each.arm == study.plan["baseline"] and each.accuracy is not None for each in observations):
+        return None
+    return judge(observations, study.plan["baseline"], study.planned_seeds, study.plan.get("margin"))
+
+
+def flags_of_rates(study: Study) -> dict[str, Flag]:
+    """The arms whose learning rate was not varied, or is best at the border of those that were tried."""
+    levels = study.plan.get("factors", {}).get(_RATE, [])
+    if len(levels) < 2:
+        return dict.fromkeys(study.arms, "not-re-tuned")
+    ordered = sorted(levels, key=_number)
+    found: dict[str, Flag] = {}
+    for setting in {_without_rate(arm) for arm in study.arms}:
+        arms = {study.levels(arm).get(_RATE, ""): arm for arm in study.arms if _without_rate(arm) == setting}
+        means = {level: mean for level, arm in arms.items() if (mean := _mean(study, arm)) is not None}
+        if means and max(means, key=lambda level: means[level]) in (ordered[0], ordered[-1]):
+            found |= dict.fromkeys(arms.values(), "not-re-tuned")
+    return found
+
+
+def _gather_cell(study: Study, places: Sequence[Layout], key: str) -> None:
+    """Merge what the folders hold of a run: it is one run unless its status or its metrics differ."""
+    study.statuses[key] = "missing"
+    for place in places:
+        folder = RunFolder(place, key)
+        try:
+            result = folder.result()
+            status = folder.status()
+        except (UserError, OSError) as error:
+            study.notes.append(f"{error}; left out")
+            continue
+        if result is None:
+            if study.statuses[key] == "missing":
+                study.statuses[key] = status
+            continue
+        before = study.results.get(key)
+        if before and (before["status"], before["metrics"]) != (result["status"], result["metrics"]):
+            study.notes.append(f"{folder.path}: another result than {study.folders[key]} has; left out")
+            continue
+        study.results.setdefault(key, result)
+        study.folders.setdefault(key, folder.path)
+        study.statuses[key] = result["status"]
+
+
+def _planned_seeds(place: Layout, plan: PlanRecord) -> int:
+    """The seeds that were planned before any result of all of them was seen: what came later is an addition."""
+    arms = {cell["arm"] for cell in plan["cells"]}
+    numbers = [len({cell["seed"] for cell in plan["cells"]})]
+    for earlier in reading.earlier_plans(place, plan["study"]):
+        was_seen = all(cell.get("status") in _FINAL for cell in earlier["cells"])
+        if was_seen and {cell["arm"] for cell in earlier["cells"]} == arms and earlier["baseline"] == plan["baseline"]:
+            numbers.append(len({cell["seed"] for cell in earlier["cells"]}))
+    return min(numbers)
+
+
+def _machine(result: Result) -> str:
+    machine = result.get("machine")
+    return machine["name"] if machine else ""
+
+
+def _without_rate(arm: str) -> str:
+    return ",".join(part for part in split(arm) if not part.startswith(f"{_RATE}="))
+
+
+def _mean(study: Study, arm: str) -> float | None:
+    """The mean accuracy of an arm's runs; the worst there is where one diverged."""
+    found = [
+        accuracy if (accuracy := result["metrics"]["val/accuracy"]) is not None else 0.0
+        for cell in study.cells
+        if cell["arm"] == arm and (result := study.results.get(cell["key"]))
+    ]
+    return sum(found) / len(found) if found else None
+
+
+def _number(level: str) -> float:
+    with contextlib.suppress(ValueError):
+        return float(level)
+    return 0.0

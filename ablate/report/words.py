@@ -1,0 +1,174 @@
+"""A study in words, for a terminal and for tables: a row an arm, what was found, and what to do next."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from ablate.error import UserError
+from ablate.record import reading
+from ablate.record.layout import Layout
+from ablate.report.gather import Study, flags_of_rates, gather
+from ablate.study.verdict import Judgement, Verdict
+
+_SIGNS = {"better": "+", "worse": "-", "equivalent": "=", "undecided": "?"}
+_MOST_COLUMNS = 80
+
+
+def points(accuracy: float | None, *, signed: bool = True) -> str:
+    """A difference of accuracy in points, or an accuracy in per cent.
+
+    >>> points(0.0083), points(-0.2), points(0.719, signed=False), points(None)
+    ('+0.83', '-20.00', '71.90', '')
+    """
+    if accuracy is None:
+        return ""
+    return f"{100 * accuracy:+.2f}" if signed else f"{100 * accuracy:.2f}"
+
+
+def flagged(study: Study, judgement: Judgement) -> list[Verdict]:
+    """The verdicts with the flags that the whole of the study tells."""
+    rates = flags_of_rates(study)
+    return [
+        dataclasses.replace(each, flags=(*each.flags, rates[each.arm])) if each.arm in rates else each
+        for each in judgement.verdicts
+    ]
+
+
+def verdict_words(verdict: Verdict) -> str:
+    """A verdict with its sign, which tells it without colour.
+
+    >>> verdict_words(Verdict("a", "undecided", 0.001, -0.01, 0.01, 0.4, 3, more_seeds=4))
+    '? undecided, 4 more seeds'
+    """
+    more = "" if verdict.word != "undecided" else ", no end in sight"
+    if verdict.more_seeds:
+        more = f", {verdict.more_seeds} more {'seed' if verdict.more_seeds == 1 else 'seeds'}"
+    lost = f", {verdict.num_diverged} diverged" if verdict.num_diverged else ""
+    return f"{_SIGNS[verdict.word]} {verdict.word}{more}{lost}"
+
+
+def table(study: Study, judgement: Judgement) -> list[list[str]]:
+    """Header and rows: a column a factor, the accuracy in per cent, the effect in points, its interval, the verdict."""
+    factors = list(study.levels(study.plan["baseline"])) or ["arm"]
+    header = [*(name.rpartition(".")[2] for name in factors), "accuracy", "effect", "95 %", "n", "verdict"]
+    rows = [
+        [*_levels(study, judgement.baseline, factors), points(judgement.means.get(judgement.baseline), signed=False),
+         "", "", str(_number_of_runs(study, judgement.baseline)), "  baseline"],
+    ]  # fmt: skip
+    for each in judgement.verdicts:
+        interval = f"{points(each.low)} to {points(each.high)}" if each.low is not None else ""
+        mean = points(judgement.means.get(each.arm), signed=False)
+        rows.append(
+            [*_levels(study, each.arm, factors), mean, points(each.effect), interval, str(each.n),
+             verdict_words(each)]
+        )  # fmt: skip
+    return [header, *rows]
+
+
+def lines(study: Study, judgement: Judgement | None) -> list[str]:
+    """What is known of a study, in lines of at most 80 columns where its names allow."""
+    plan, tally = study.plan, study.tally
+    states = ", ".join(f"{number} {status}" for status, number in sorted(tally.items()))
+    found = [f"study {plan['study']}, plan {plan['plan_id']}: {states or 'no runs'}"]
+    if question := plan.get("question"):
+        found.append(f"question: {question}")
+    found += study.notes
+    if judgement is None:
+        return [*found, "no verdict yet: no seed has all of its runs", *next_steps(study, None)]
+    found += ["", *_laid_out(table(study, judgement)), ""]
+    found += [judgement.look.sentence(), *noise(judgement)]
+    if flags := _flag_lines(flagged(study, judgement)):
+        found += flags
+    return [*found, *next_steps(study, judgement)]
+
+
+def listed(folders: Sequence[Path]) -> list[str]:
+    """A line for each study that the folders hold."""
+    names = sorted({name for folder in folders for name in reading.studies(Layout(folder))})
+    found = []
+    for name in names:
+        try:
+            study = gather(folders, name)
+        except UserError as error:
+            found.append(str(error))
+            continue
+        states = ", ".join(f"{number} {status}" for status, number in sorted(study.tally.items()))
+        found.append(f"{name}: {len(study.arms)} arms, {states}; {study.plan.get('question') or 'no question'}")
+    return found or [f"no studies in {', '.join(map(str, folders))}; `ablate help study` says how to make one"]
+
+
+def next_steps(study: Study, judgement: Judgement | None) -> list[str]:
+    """What to run next."""
+    missing = sum(study.tally[status] for status in ("missing", "running", "failed"))
+    if missing:
+        return [f"next: {missing} of {len(study.cells)} runs are left; the study's own command runs them"]
+    if judgement is None:
+        return []
+    if judgement.look.seeds < 2:
+        return ["next: study.seeds=3 gives an idea of chance"]
+    wanted = [each.more_seeds for each in judgement.verdicts if each.word == "undecided" and each.more_seeds]
+    if wanted:
+        seeds = judgement.look.seeds + min(wanted)
+        return [f"next: study.seeds={seeds} would settle the arm that is nearest to a verdict, four times in five"]
+    if any(each.word == "better" for each in judgement.verdicts):
+        return ["next: the best arm looks better than it is, since it was picked; confirm it on fresh seeds"]
+    return ["next: every arm has its verdict"]
+
+
+def noise(judgement: Judgement) -> list[str]:
+    """By what all is judged, in points of accuracy."""
+    if judgement.deviation is None:
+        return []
+    found = [f"noise: {100 * judgement.deviation:.2f} points from run to run, seeds compared with themselves"]
+    if judgement.pairing is not None:
+        found[0] += f" ({judgement.pairing:.1f} times as much without)"
+    if judgement.detectable is not None:
+        found.append(f"differences from {100 * judgement.detectable:.2f} points on are found, four times in five")
+    if judgement.machine_spread is not None:
+        found.append(f"machines differ by up to {100 * judgement.machine_spread:.2f} points, which is taken out")
+    found.append(f"equivalent means: within {100 * judgement.margin:.2f} points of the baseline")
+    return found
+
+
+def _flag_lines(verdicts: Sequence[Verdict]) -> list[str]:
+    """Each flag once, with its arms."""
+    meaning = {
+        "confounded": "confounded (never on the baseline's machine and seed)",
+        "noisier": "noisier than the others, and judged by its own spread",
+        "diverged": "with runs that diverged",
+        "not-re-tuned": "not re-tuned (no learning rate of its own was looked for, or it is best at the border)",
+    }
+    found = []
+    for flag, words in meaning.items():
+        arms = [each.arm for each in verdicts if flag in each.flags]
+        if arms:
+            which = "all arms" if len(arms) == len(verdicts) else ", ".join(arms)
+            found.append(f"{words}: {which}")
+    return found
+
+
+def _levels(study: Study, arm: str, factors: Sequence[str]) -> list[str]:
+    levels = study.levels(arm)
+    return [levels.get(factor, arm if factor == "arm" else "") for factor in factors]
+
+
+def _number_of_runs(study: Study, arm: str) -> int:
+    return sum(1 for cell in study.cells if cell["arm"] == arm and cell["key"] in study.results)
+
+
+def _laid_out(rows: list[list[str]]) -> list[str]:
+    """Rows with their columns below each other; a factor's column gives way where 80 columns are not enough."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    factors = len(rows[0]) - 5
+    while sum(widths) + 2 * (len(widths) - 1) > _MOST_COLUMNS and max(widths[:factors]) > 6:
+        widths[widths.index(max(widths[:factors]))] -= 1
+    return [
+        "  ".join(_cut(text, width).ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"

@@ -1,0 +1,54 @@
+"""Studies as they are recorded, without having been trained."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ablate.record.layout import Layout
+
+
+def recorded(
+    output_dir: Path,
+    accuracies: Mapping[str, Sequence[float | str | None]],
+    *,
+    name: str = "shapes",
+    machines: Sequence[str] = (),
+    **plan: Any,
+) -> Layout:
+    """A study's plan and its runs: an arm a row, a seed a column; None diverged, "" is missing, "x" failed."""
+    places = Layout(output_dir)
+    cells = []
+    for number, (arm, row) in enumerate(accuracies.items()):
+        for seed, accuracy in enumerate(row):
+            key = f"{number:08x}{seed:08x}"
+            cells.append(
+                {"key": key, "arm": arm, "seed": seed, "member": 1, "overrides": [*arm.split(","), f"seed={seed}"]}
+            )
+            if accuracy == "":
+                continue
+            folder = places.run(key)
+            folder.mkdir(parents=True, exist_ok=True)
+            if isinstance(accuracy, str):
+                (folder / "error.txt").write_text("Traceback")
+                continue
+            metrics = {
+                "val/accuracy": accuracy,
+                "val/loss": None if accuracy is None else 1 - accuracy,
+                "best_epoch": 2,
+            }
+            machine = {"name": machines[seed] if machines else "here", "device": "cpu"}
+            result = {
+                "key": key, "status": "diverged" if accuracy is None else "finished", "metrics": metrics, "seed": seed,
+                "machine": machine, "num_params": 1000 * (number + 1), "epochs": 2, "seconds": 1.5,
+            }  # fmt: skip
+            (folder / "result.json").write_text(json.dumps(result))
+            rows = [{"epoch": epoch, "val/accuracy": accuracy and accuracy * epoch / 2} for epoch in (1, 2)]
+            (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in rows))
+    content: dict[str, Any] = {
+        "study": name, "plan_id": "babab-dudud", "design": "grid", "baseline": next(iter(accuracies)), "cells": cells,
+        "question": None, "factors": {}, "seeds": [], "margin": None, "aliases": [], "size": 1,
+    }  # fmt: skip
+    places.study(name).mkdir(parents=True, exist_ok=True)
+    places.plan(name).write_text(json.dumps(content | plan))
+    return places
