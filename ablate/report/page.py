@@ -57,9 +57,10 @@ def answer(judgement: Judgement | None) -> str:
     count = len(judgement.verdicts)
     if named["better"]:
         best = max((each for each in judgement.verdicts if each.word == "better"), key=lambda each: each.effect or 0.0)
-        first = (
-            f"Better than {judgement.baseline}: {', '.join(named['better'])}; most of all {best.arm}, {in_words(best)}."
-        )
+        first = f"{best.arm} is better than {judgement.baseline}: {in_words(best)}."
+        if len(named["better"]) > 1:
+            first = f"{len(named['better'])} arms are better than {judgement.baseline}, most of all {best.arm}: "
+            first += f"{in_words(best)}."
     else:
         first = f"None of {count} arms is shown to be better than {judgement.baseline}."
     others = [f"{len(named[word])} {word}" for word in ("worse", "equivalent", "undecided") if named[word]]

@@ -88,6 +88,8 @@ def trade_offs(study: Study, judgement: Judgement) -> str:
         return ""
 
     def draw(axes: Axes) -> None:
+        from matplotlib.ticker import EngFormatter, MaxNLocator
+
         best = -1.0
         front = []
         for size, accuracy, _ in sorted(spots):
@@ -99,6 +101,9 @@ def trade_offs(study: Study, judgement: Judgement) -> str:
             axes.plot(size, accuracy, "o", color=_SERIES[0], markersize=5)
             axes.annotate(arm, (size, accuracy), fontsize=7, xytext=(4, 3), textcoords="offset points")
         axes.set_xscale("log")
+        for formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            formatter(EngFormatter(sep=""))
+        axes.xaxis.set_minor_locator(MaxNLocator(5))
         axes.set(xlabel="parameters", ylabel="validation accuracy, %")
 
     return _drawn(draw, height=3.6)

@@ -40,11 +40,11 @@ def verdict_words(verdict: Verdict) -> str:
     """A verdict with its sign, which tells it without colour.
 
     >>> verdict_words(Verdict("a", "undecided", 0.001, -0.01, 0.01, 0.4, 3, more_seeds=4))
-    '? undecided, 4 more seeds'
+    '? undecided (+4 seeds)'
     """
-    more = "" if verdict.word != "undecided" else ", no end in sight"
+    more = ""
     if verdict.more_seeds:
-        more = f", {verdict.more_seeds} more {'seed' if verdict.more_seeds == 1 else 'seeds'}"
+        more = f" (+{verdict.more_seeds} {'seed' if verdict.more_seeds == 1 else 'seeds'})"
     lost = f", {verdict.num_diverged} diverged" if verdict.num_diverged else ""
     return f"{_SIGNS[verdict.word]} {verdict.word}{more}{lost}"
 
