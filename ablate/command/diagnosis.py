@@ -41,8 +41,9 @@ def slip(composer: Composer, override: str, *, multirun: bool) -> str | None:
         if parsed.is_sweep_override() and not multirun:
             return f"{override}: expected one option; to compare them add --multirun{_together(composer, name, value)}"
     elif parsed.is_sweep_override() and not multirun:
-        as_list = "" if "(" in value else f", and a list is {for_shell(f'{name}=[{value}]')}"
-        return f"{override}: several levels are a study: add --multirun{as_list}"
+        text = f'{name}="{value}"'
+        others = "" if "(" in value else f"; a list is {for_shell(f'{name}=[{value}]')}, a text {for_shell(text)}"
+        return f"{override}: several levels are a study: add --multirun{others}"
     return None
 
 

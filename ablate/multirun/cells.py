@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from ablate.command.diagnosis import mistakes, slip
 from ablate.config.check import check_settings, instantiate, refuse
 from ablate.config.compose import Composer, Compositions, parse, resolve
-from ablate.config.override import canonical_override, name_of, quoted, sign_of
+from ablate.config.override import canonical_override, for_shell, name_of, quoted, sign_of, value_of
 from ablate.config.settings import Config, Study
 from ablate.display import Screen
 from ablate.error import UserError, refusing
@@ -155,15 +155,18 @@ def _given(composer: Composer, arguments: Sequence[str]) -> tuple[_Given, list[s
         if in_file and (before := in_file.get(name)) != levels[name]:
             was = f"instead of {', '.join(before)}" if before else "which the study's file does not have"
             notes.append(f"{name}: {', '.join(levels[name])}, {was}")
-    refuse(problem for name in levels if (problem := _no_factor(name)))
+    typed = {name_of(each): value_of(each) for each in arguments}
+    refuse(problem for name in levels if (problem := _no_factor(name, typed.get(name, ""))))
     fixed = [argument for argument in arguments if name_of(argument) not in levels]
     return _Given(fixed, [Factor(name, given) for name, given in levels.items()], signs), notes
 
 
-def _no_factor(name: str) -> str | None:
+def _no_factor(name: str, typed: str) -> str | None:
     """Why a key can't be a factor."""
     if reason := _NO_FACTORS.get(name.split(".")[0].split("@")[0]):
-        return f"{name}: can't be swept; {reason}"
+        quoted_text = for_shell(f'{name}="{typed}"')
+        text = f"; a text with a comma stands in quotes: {quoted_text}" if ", " in typed else ""
+        return f"{name}: can't be swept; {reason}{text}"
     if is_outside(name) and name not in _PLACES_OF_DATA:
         return f"{name}: can't be swept, since it can't change a result; give one value"
     return None

@@ -50,7 +50,8 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
         (["optim=sgd,adam"], "optimizer=sgd,adam: expected one option; to compare them add --multirun"),
         (
             ["arch.depth=2,3"],
-            "arch.depth=2,3: several levels are a study: add --multirun, and a list is 'arch.depth=[2,3]'",
+            "arch.depth=2,3: several levels are a study: add --multirun; a list is 'arch.depth=[2,3]', a text "
+            "'arch.depth=\"2,3\"'",
         ),
         (["optim.lr=choice(1,2)"], "optimizer.lr=choice(1,2): several levels are a study: add --multirun"),
         (
@@ -62,6 +63,11 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
             ["-m", "optim.lr=[1e-3,1e-2]"],
             "optimizer.lr: expected a valid number, found [0.001, 0.01]; several levels are a study, and stand without "
             "brackets: --multirun optimizer.lr=0.001,0.01",
+        ),
+        (
+            ["-m", "optim=sgd,adam", "study.question=Which, and why?"],
+            "study.question: can't be swept; settings of the whole study: give one value; a text with a comma stands "
+            "in quotes: 'study.question=\"Which, and why?\"'",
         ),
         (["hydra.foo=1"], "hydra.foo: unknown key; "),
         (["hydra.swep.dir=x"], "hydra.swep.dir: unknown key; did you mean hydra.sweep.dir?"),
