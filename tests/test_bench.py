@@ -4,10 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from ablate.bench import data, starter
+from ablate.bench import data, starter, verdicts
 from ablate.config.check import instantiate
 from ablate.recipe.data.table import FrameTable
 from ablate.recipe.normalization import cmn
@@ -49,3 +50,13 @@ def test_killed_members_finish_each_cell_once(environment: dict[str, str]) -> No
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "24 of 24 runs finished, 0 records rewritten, 0 with other bits" in done.stdout.splitlines()[-1]
+
+
+def test_simulated_studies_are_judged_right_about_as_often_as_is_promised() -> None:
+    draw = np.random.default_rng(1)
+    nothing = verdicts.simulate(verdicts._nothing, draw, (10, 3), 300)
+    assert nothing.wrong <= 0.08 and 0.935 <= nothing.covered <= 0.965
+    large = verdicts.simulate(verdicts._large, draw, (10, 3), 300)
+    assert large.power >= 0.74 and large.wrong <= 0.08
+    assert verdicts.simulate(verdicts._at_the_margin, draw, (10, 5), 300).equal <= 0.05
+    assert verdicts.looks(draw, (4, 3), 300) <= 0.09

@@ -41,6 +41,7 @@ COVERED_ELSEWHERE = {
     "bench/kills.py": "test_bench.py",
     "bench/starter.py": "test_bench.py",
     "bench/study.py": "test_bench.py",
+    "bench/verdicts.py": "test_bench.py",
     "recipe/data/espeak/acoustics.py": "recipe/data/test_espeak.py",
     "recipe/data/espeak/alignment.py": "recipe/data/test_espeak.py",
     "recipe/data/espeak/engine.py": "recipe/data/test_espeak.py",
