@@ -163,6 +163,8 @@ def _given(composer: Composer, arguments: Sequence[str]) -> tuple[_Given, list[s
 
 def _no_factor(name: str, typed: str) -> str | None:
     """Why a key can't be a factor."""
+    if name == "study.seeds":
+        return f"{name}: can't be swept; a list of seeds stands in brackets: {for_shell(f'{name}=[{typed}]')}"
     if reason := _NO_FACTORS.get(name.split(".")[0].split("@")[0]):
         quoted_text = for_shell(f'{name}="{typed}"')
         text = f"; a text with a comma stands in quotes: {quoted_text}" if ", " in typed else ""
