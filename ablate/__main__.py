@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import re
+import signal
 import sys
+
+from ablate.interruption import as_keyboard_interrupt
 
 COMMANDS = {
     "run": ("ablate.run", "train what a command line asks for and is not finished: one run, or a study (--multirun)"),
@@ -35,8 +39,19 @@ def main(arguments: list[str]) -> int:
         print(_EXAMPLES, end="")
         return 0
     name, rest = (arguments[0], arguments[1:]) if arguments[0] in COMMANDS else ("run", arguments)
-    code: int = importlib.import_module(COMMANDS[name][0]).main(rest)
-    return code
+    if name == "run" and re.fullmatch("[a-z]+", arguments[0]) and arguments[0] != "run":
+        print(
+            f"ablate: {arguments[0]}: no such command, and no key=value; there are {', '.join(COMMANDS)}",
+            file=sys.stderr,
+        )
+        return 2
+    try:
+        signal.signal(signal.SIGTERM, as_keyboard_interrupt)  # from here on, while modules load too
+        code: int = importlib.import_module(COMMANDS[name][0]).main(rest)
+        return code
+    except KeyboardInterrupt:
+        print("ablate: interrupted", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from ablate.command.diagnosis import mistakes, slip
 from ablate.command.frame import framed
 from ablate.command.line import Line, complete, read
 from ablate.config.check import refuse
-from ablate.config.compose import OUR_SWEEPER, Composer, is_of_hydra
+from ablate.config.compose import OUR_SWEEPER, Composer, is_of_hydra, resolve
 from ablate.config.override import name_of, value_of
 from ablate.display import Screen
 from ablate.error import UserError
@@ -81,13 +81,19 @@ def _start(composer: Composer, line: Line, overrides: list[str], arguments: list
     """Whatever is to be trained: one run, our multirun, or another sweeper's; the exit code."""
     _check_more_than_a_name(overrides)
     are_sweeps = any(not is_of_hydra(each) and composer.is_sweep(each) for each in overrides)
-    if not (line.flags.multirun or are_sweeps or any("mode" in each for each in composer.of_hydra)):
-        composed = _told_at_once(composer, overrides, lambda: composer.whole(overrides))
+    if line.flags.multirun and composer.asked_mode() not in (None, "MULTIRUN"):
+        raise UserError(f"hydra.mode={composer.asked_mode()}: --multirun says otherwise; leave one of them out")
+    if not (line.flags.multirun or are_sweeps or composer.asked_mode() == "MULTIRUN"):
+        composed = _told_at_once(composer, overrides, lambda: _composed(composer, overrides))
         if not composer.is_multirun(composed):
             composer.run(composed, partial(_one, composer.differences))
             return 0
     of_files = [each for each in overrides if name_of(each) in ("study", "experiment") and not composer.is_sweep(each)]
-    head = _told_at_once(composer, of_files, lambda: composer.whole(of_files, "multirun"))
+    try:
+        head = composer.whole(of_files, "multirun")
+    except Exception:
+        refuse(_other_mistakes(composer, line, overrides))
+        raise
     if not (line.flags.multirun or composer.is_multirun(head)):
         refuse(mistakes(composer, overrides))
     if composer.sweeper(head) != OUR_SWEEPER:
@@ -96,6 +102,13 @@ def _start(composer: Composer, line: Line, overrides: list[str], arguments: list
     from ablate.multirun.sweep import multirun
 
     return multirun(composer, overrides, arguments)
+
+
+def _composed(composer: Composer, overrides: list[str]) -> DictConfig:
+    """The config of a single run, whose interpolations lead somewhere."""
+    if any("${" in each for each in overrides):
+        resolve(composer.compose(overrides))
+    return composer.whole(overrides)
 
 
 def _check_more_than_a_name(overrides: list[str]) -> None:
@@ -137,12 +150,16 @@ def _one(differences: Differences, composed: DictConfig) -> None:
 def _sweep_by_another(composer: Composer, overrides: list[str]) -> None:
     """Give the whole line to another sweeper, which is told each run's objective."""
     ours = [name_of(each) for each in overrides if name_of(each).split(".")[0] in _OF_OUR_MULTIRUN]
+    ours += [name_of(each) for each in overrides if name_of(each) == "plot"]
     if asked := sorted(set(ours) - set(_OF_ANY_RUN)):
         raise UserError(
             f"{', '.join(asked)}: only ablate's own multirun has it; leave it out, or hydra/sweeper=..., which chooses "
             "another"
         )
-    refuse(said for each in overrides if (said := slip(composer, each, multirun=True)))
+    from ablate.multirun.cells import all_mistakes
+
+    known = [each for each in overrides if not composer.is_sweep(each) or composer.parsed(each).is_discrete_sweep()]
+    refuse(all_mistakes(composer, known))
     composer.sweep_by_another(overrides, objective)
 
 

@@ -33,6 +33,8 @@ def slip(composer: Composer, override: str, *, multirun: bool) -> str | None:
     name, value = name_of(override), value_of(override)
     if is_of_hydra(override):
         return None
+    if composer.is_group(name) and value.endswith(".yaml"):
+        return f"{override}: an option goes by its name; write {name}={value.removesuffix('.yaml')}"
     if composer.is_group(name):
         if isinstance(listed := parsed.value(), list) and not parsed.is_sweep_override():
             levels = ",".join(map(str, listed))
@@ -58,7 +60,9 @@ def mistakes(composer: Composer, overrides: Sequence[str], *, multirun: bool = F
             found.append(said)
             continue
         try:
-            composer.compose([*sound, override])
+            composed = composer.compose([*sound, override])
+            if "${" in override:
+                resolve(composed)
             sound.append(override)
         except Exception as error:
             found.append(of_composition(error, composer, [*sound, override]))

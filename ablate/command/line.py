@@ -91,6 +91,10 @@ def _whole(arguments: Sequence[str], problems: list[str]) -> list[str]:
     rest = list(reversed(arguments))
     while rest:
         parts = [rest.pop()]
+        if spaced := re.fullmatch(r"([+~]*[\w.@/]+)(\s+=\s*|\s*=\s+)(\S+)", parts[0]):
+            problems.append(f"{parts[0]}: no spaces around =; write {for_shell(f'{spaced[1]}={spaced[3]}')}")
+            whole.append(f"{spaced[1]}={spaced[3]}")
+            continue
         while rest and not rest[-1].startswith("-") and (slip := _slip(" ".join(parts), rest[-1])):
             parts.append(rest.pop())
             kind = slip
@@ -108,6 +112,7 @@ def _slip(before: str, after: str) -> str | None:
     """Why what stands before and after a space may belong together."""
     if before.startswith("-"):
         return None
+    before = re.sub(r"'[^']*'|\"[^\"]*\"", "", before)  # what stands in quotes is whole
     if sum(before.count(each) for each in "[{(") > sum(before.count(each) for each in "]})"):
         return "what has spaces in it stands in quotes"
     if after.startswith("=") or (before.endswith("=") and "=" not in after):
@@ -139,6 +144,8 @@ def _split(arguments: Sequence[str], problems: list[str]) -> tuple[list[str], li
             continue
         if action.nargs == 0:
             flags.append(flag)
+            if given:
+                problems.append(f"{argument}: {flag} takes no value; leave {given}{value} out")
             continue
         if action.nargs == "?" and not given and not (rest and rest[-1] in choices):
             flags += [flag, str(action.const)]  # else the next override would be taken for the flag's value

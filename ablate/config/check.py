@@ -159,7 +159,8 @@ def guess(word: str, words: Iterable[str]) -> str | None:
     for spelled in (plain, plain.removesuffix("lr"), plain.removesuffix("scheduler")):
         if (ours := _OTHER_NAMES.get(spelled)) in known:
             return ours
-    return next(iter(difflib.get_close_matches(word, known, n=1)), None)
+    by_case = next((each for each in known if each.lower() == word.lower()), None)
+    return by_case or next(iter(difflib.get_close_matches(word, known, n=1)), None)
 
 
 def _node_problems(config: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ import argparse
 import copy
 import functools
 import typing
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.conf import HydraConf, JobConf, RunDir, SweepDir
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -29,12 +31,15 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job
 from hydra.errors import HydraException
 from hydra.initialize import get_gh_backup, restore_gh_from_backup
+from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from ablate.config.check import nearest
 from ablate.config.folder import PRIMARY, conf_dir, user_conf_dir
+from ablate.config.override import name_of, value_of
 from ablate.config.settings import GROUPS, Config
 from ablate.error import UserError
 from ablate.record.key import is_outside, leaves
@@ -46,7 +51,14 @@ _SEARCHPATH = "hydra.searchpath"
 
 
 class _Remembered(CachingConfigRepository):
-    """The config files, each read once: Hydra copies its repository for every composition."""
+    """The config files, each read once: Hydra copies its repository for every composition.
+
+    What it gives is a copy, since Hydra merges into what it is given.
+    """
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        """A copy of a config as its file has it."""
+        return copy.deepcopy(super().load_config(config_path))
 
     def __deepcopy__(self, memo: object) -> _Remembered:
         return self
@@ -120,7 +132,13 @@ class Composer:
         """The config with Hydra's own node. Raises `UserError` for what is asked of Hydra and can't be kept."""
         given = [*(self.of_hydra if of_hydra is None else of_hydra), *overrides]
         run_mode = RunMode.MULTIRUN if mode == "multirun" else RunMode.RUN
-        composed = self._loader.load_configuration(self.config_name, given, run_mode)
+        _refuse_unknown_additions(given)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # as of a folder in a config's hydra.searchpath
+            try:
+                composed = self._loader.load_configuration(self.config_name, given, run_mode)
+            except UserWarning as warning:
+                raise UserError(f"{self.config_name}: {str(warning).strip()}") from warning
         _refuse_what_is_not_kept(composed)
         return composed
 
@@ -139,6 +157,10 @@ class Composer:
     def is_multirun(composed: DictConfig) -> bool:
         """Whether a whole config is that of a multirun without its flag: `hydra.mode=MULTIRUN`, wherever it stands."""
         return bool(composed.hydra.mode == RunMode.MULTIRUN)
+
+    def asked_mode(self) -> str | None:
+        """The `hydra.mode` that was typed."""
+        return next((value_of(each) for each in self.of_hydra if name_of(each) == "hydra.mode"), None)
 
     @staticmethod
     def sweeper(composed: DictConfig) -> str | None:
@@ -260,7 +282,8 @@ def current_job() -> tuple[dict[str, str], list[str]]:
     chosen = {group: job.runtime.choices[group] for group in GROUPS if group in job.runtime.choices}
     if several := [group for group, option in chosen.items() if option is not None and not isinstance(option, str)]:
         raise UserError(f"{several[0]}: expected one option; --multirun {several[0]}=A,B runs several")
-    overrides = [override.lstrip("+") for override in job.overrides.task]
+    typed = typing.cast(list[str], OmegaConf.to_container(job.overrides.task, resolve=False))
+    overrides = [override.lstrip("+") for override in typed]
     return {group: option for group, option in chosen.items() if option is not None}, overrides
 
 
@@ -294,6 +317,12 @@ def _refuse_what_is_not_kept(composed: DictConfig) -> None:
     if composed.hydra.callbacks:
         names = ", ".join(composed.hydra.callbacks)
         raise UserError(f"hydra.callbacks: ablate calls none, and {names} would run code; leave it out")
+    if composed.hydra.job.env_set:
+        names = ", ".join(composed.hydra.job.env_set)
+        raise UserError(
+            f"hydra.job.env_set: a plan is made before a run could set {names}; set it before the command: "
+            "NAME=value ablate ..."
+        )
     chosen = composed.hydra.runtime.choices.get("hydra/sweeper")
     if chosen == OUR_SWEEPER and composed.hydra.sweeper:
         found = ", ".join(f"hydra.sweeper.{name}" for name in composed.hydra.sweeper)
@@ -301,6 +330,21 @@ def _refuse_what_is_not_kept(composed: DictConfig) -> None:
             f"{found}: levels stand on the command line (arch=cylinder,pyramid), or in a study's file of your own, "
             "conf/study/NAME.yaml, under factors"
         )
+
+
+def _refuse_unknown_additions(overrides: Sequence[str]) -> None:
+    """Hydra takes whatever is added to its own node."""
+    inner: dict[str, Any] = {"job": JobConf, "run": RunDir, "sweep": SweepDir}
+    known = [*HydraConf.__dataclass_fields__]
+    for override in overrides:
+        name = name_of(override)
+        parts = name.split(".")
+        if not override.startswith("+") or parts[0] != "hydra" or len(parts) < 2:
+            continue
+        if parts[1] not in known:
+            raise UserError(f"{name}: unknown key; {nearest(parts[1], known)}")
+        if parts[1] in inner and len(parts) > 2 and parts[2] not in inner[parts[1]].__dataclass_fields__:
+            raise UserError(f"{name}: unknown key; {nearest(parts[2], inner[parts[1]].__dataclass_fields__)}")
 
 
 def _paths(override: str) -> list[str]:

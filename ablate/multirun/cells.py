@@ -80,7 +80,11 @@ def ask(composer: Composer, arguments: Sequence[str]) -> Asked:
     Raises `UserError` for all mistakes in any of them that can be seen without torch.
     """
     refuse(said for each in arguments if (said := slip(composer, each, multirun=True)))
-    given, notes = _given(composer, arguments)
+    try:
+        given, notes = _given(composer, arguments)
+    except UserError:
+        refuse(all_mistakes(composer, arguments))
+        raise
     baseline = [*given.fixed, *given.levels(given.factors, [factor.levels[0] for factor in given.factors])]
     try:
         whole = composer.whole(baseline, "multirun")
@@ -184,8 +188,10 @@ def _factors_of_file(composer: Composer, chosen: Sequence[str]) -> dict[str, tup
         raise
     assert isinstance(content, dict) and isinstance(without, dict)
     study = [each for each in of_files if name_of(each) == "study"]
-    changed = [str(name) for name in content if name != "study" and content[name] != without.get(name)]
-    if len(study) == len(of_files) and changed:
+    alone = OmegaConf.to_container(composer.compose(study))
+    assert isinstance(alone, dict)
+    changed = [str(name) for name in alone if name != "study" and alone[name] != without.get(name)]
+    if changed:
         raise UserError(
             f"{study[0]}: its file sets {changed[0]}; a factor with one level does: factors: {{{changed[0]}: [...]}}"
         )
@@ -218,7 +224,9 @@ def _levels(override: Override) -> tuple[str, ...]:
     if not found:
         raise UserError(f"{override.input_line}: matches nothing; expected one level at least")
     if isinstance(override.value(), RangeSweep):
-        return tuple(level if level.lstrip("-").isdigit() else str(round(float(level), _DIGITS)) for level in found)
+        return tuple(
+            level if level.lstrip("-").isdigit() else str(float(f"{float(level):.{_DIGITS}g}")) for level in found
+        )
     return found
 
 
@@ -238,7 +246,8 @@ def all_mistakes(composer: Composer, arguments: Sequence[str]) -> list[str]:
         given, _ = _given(composer, [each for each in arguments if not slip(composer, each, multirun=True)])
         return [*found, *_mistakes_of_all(composer, given)]
     except UserError as error:
-        return [*found, *str(error).splitlines()]
+        single = [each for each in arguments if not composer.is_sweep(each) and not each.startswith("study=")]
+        return [*found, *str(error).splitlines(), *mistakes(composer, single, multirun=True)]
 
 
 def _mistakes_of_all(composer: Composer, given: _Given) -> Iterator[str]:
@@ -292,7 +301,8 @@ def _compose_all(composer: Composer, given: _Given, arms: Sequence[Arm], seeds: 
     """
     varied = [factor for factor in given.factors if len(factor.levels) > 1]
     single = [factor for factor in given.factors if len(factor.levels) == 1]
-    fixed = [each for each in given.fixed if name_of(each) not in ("seed", "study") and "study." not in name_of(each)]
+    fixed = [each for each in given.fixed if name_of(each) not in ("seed", "study")]
+    fixed = [each for each in fixed if not name_of(each).startswith("study.")]
     shared = [*fixed, *given.levels(single, [factor.levels[0] for factor in single])]
     compositions, fingerprints = Compositions(composer), dict[str, str]()
     cells, problems = list[Composed](), dict[str, str]()

@@ -84,6 +84,8 @@ def _study(composer: Composer, asked: Asked) -> None:
     if only_looks:
         _cover(made, screen, must_be_whole=study["coverage"])
         return
+    if todo:
+        tracking.choose_mode(asked.base["wandb"]["mode"])  # refused here rather than by each run
     check_data(todo, screen)
     results: dict[str, JobReturn] = {}
     try:

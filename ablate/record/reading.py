@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypeVar
 
-from annotated_types import Ge
-from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
-from typing_extensions import TypedDict  # which pydantic wants before Python 3.12
+from annotated_types import Ge, Le
+from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict, is_typeddict  # which pydantic wants before Python 3.12
 
 from ablate.error import UserError
 from ablate.record import layout
@@ -25,10 +25,12 @@ from ablate.record.layout import Layout
 from ablate.record.status import Status
 
 _MOST_BYTES = 1 << 28  # of a record: far more than any has
-_LENIENT = ConfigDict(extra="allow")
+_LENIENT = ConfigDict(extra="allow", allow_inf_nan=False)
 
 Read = TypeVar("Read")
 Number = Annotated[int, Ge(0)]
+Accuracy = Annotated[float, Ge(0), Le(1)]
+Key = Annotated[str, StringConstraints(pattern=r"^[\w-]+$")]  # nothing that could lead elsewhere
 
 
 @with_config(_LENIENT)
@@ -45,13 +47,14 @@ class Machine(TypedDict):
 Metrics = TypedDict(
     "Metrics",
     {
-        "val/accuracy": float | None,
+        "val/accuracy": Accuracy | None,
         "val/loss": NotRequired[float | None],
-        "train/accuracy": NotRequired[float | None],
+        "train/accuracy": NotRequired[Accuracy | None],
         "train/loss": NotRequired[float | None],
         "best_epoch": NotRequired[int | None],
     },
 )
+Metrics.__pydantic_config__ = _LENIENT  # type: ignore[attr-defined]
 """Of the best epoch; accuracies are fractions of frames. None where no epoch was validated."""
 
 
@@ -90,7 +93,7 @@ Row = dict[str, float | int | None]
 class CellRecord(TypedDict):
     """A run of a study, as its plan has it."""
 
-    key: str
+    key: Key
     arm: str
     seed: Number
     member: NotRequired[int]
@@ -178,7 +181,7 @@ def _read(path: Path, parse: Callable[[bytes], Read], remedy: str) -> Read | Non
     try:
         content = _content(path)
         return None if content is None else parse(content)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, OSError, csv.Error) as error:
         raise UserError(f"{path}: {_line(error)}; {remedy}") from error
 
 
@@ -202,7 +205,7 @@ def _content(path: Path) -> bytes | None:
 
 @functools.cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+    return TypeAdapter(kind, config=None if is_typeddict(kind) else ConfigDict(allow_inf_nan=False))
 
 
 def _valid(kind: Any, content: object, *, strict: bool = True) -> Any:

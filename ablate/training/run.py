@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from ablate.config import compose
-from ablate.config.check import check_settings, instantiate
+from ablate.config.check import check_settings, instantiate, node_problems, refuse
 from ablate.config.override import name_of
-from ablate.config.settings import Config
+from ablate.config.settings import GROUPS, Config
 from ablate.display import Screen, line, summary
-from ablate.error import BusyError, refusing
+from ablate.error import BusyError, UserError, refusing
 from ablate.interruption import Interruption
 from ablate.record import layout, store, tracking
 from ablate.record.key import key
@@ -77,10 +77,15 @@ def identify(composed: DictConfig, screen: Screen, differences: Differences | No
     Raises `UserError`.
     """
     config, choices, overrides = settings_of(composed)
-    corpus = instantiate(config, "data")
     places = Layout(Path(config["output_dir"]))
-    with refusing():
-        fingerprint = corpus.fingerprint(places.cache, screen.track)
+    try:
+        corpus = instantiate(config, "data")
+        with refusing():
+            fingerprint = corpus.fingerprint(places.cache, screen.track)
+    except UserError as error:
+        others = [line for group in GROUPS if group != "data" for line in node_problems(config, group)]
+        refuse([*str(error).splitlines(), *others])
+        raise
     folder = RunFolder(places, key(config, fingerprint))
     if config["study"]["arm"]:
         name = config["study"]["arm"]

@@ -30,6 +30,10 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
         (["arch.depth=", "3"], "arch.depth= 3: no spaces around =; write arch.depth=3"),
         (["arch.depth", "=3"], "arch.depth =3: no spaces around =; write arch.depth=3"),
         (["optim", "=", "sgd", "epochs=1"], "optim = sgd: no spaces around =; write optim=sgd"),
+        (["arch.depth = 3"], "arch.depth = 3: no spaces around =; write arch.depth=3"),
+        (["--multirun=false"], "--multirun=false: --multirun takes no value; leave =false out"),
+        (["arch=pyramid.yaml"], "arch=pyramid.yaml: an option goes by its name; write arch=pyramid"),
+        (["optim=ADAMW"], "optimizer=ADAMW: no such option; did you mean adamw?"),
         (["--epochs", "5"], "--epochs 5: keys have no hyphens before them; write epochs=5"),
         (["--optim.lr", "0.1", "epochs=1"], "--optim.lr 0.1: keys have no hyphens before them; write optim.lr=0.1"),
         (["-m", "optim.lr=1e-3,", "1e-2"], "optim.lr=1e-3, 1e-2: no space beside a comma; write optim.lr=1e-3,1e-2"),
@@ -116,6 +120,31 @@ def test_all_mistakes_are_told_at_once(flags: list[str], capsys: pytest.CaptureF
     keys = ["--batch-size=0", "seed", "optimizer=adamx", "arch.depht", "epochs", "scheduler.warmup", "batch_size"]
     assert all(any(line.startswith(f"{key}: ") for line in lines) for key in keys), lines
     assert len(lines) == len(keys)
+
+
+@pytest.mark.parametrize(
+    ("line", "keys"),
+    [
+        (
+            ["optim.lr=foo", "arch.depth=-1", "data.fraction=0", "scheduler.warmup=x"],
+            ["data.fraction", "optimizer.lr", "arch.depth", "scheduler.warmup"],
+        ),
+        (["data=hw1p2", "data.root=nope", "arch.depth=-1"], ["data.root=nope", "arch.depth"]),
+        (
+            ["-m", "optm=x", "arch.dpth=3", "study.sed=3", "hydra.foo=3"],
+            ["optm", "arch.dpth", "study.sed", "hydra.foo"],
+        ),
+        (["-m", "seed=0,1", "optm=x", "arch.dpth=3"], ["seed", "optm", "arch.dpth"]),
+        (["optim.lr=${oc.env:NOPE}", "arch.activation=swish", "seed=x"], ["optimizer.lr", "arch.activation", "seed"]),
+    ],
+)
+def test_no_mistake_hides_another(line: list[str], keys: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    lines = said(capsys, *line)
+    assert all(any(each.startswith(f"{key}: ") for each in lines) for key in keys), lines
+
+
+def test_brackets_in_a_quoted_text_tear_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(['wandb.notes="smile :("', "arch=pyramid", "plot=scheduler"]) == 0
 
 
 def test_mistakes_of_any_arm_are_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -176,6 +176,65 @@ def test_a_sweeper_that_asks_for_a_number_is_given_one(folder: Path) -> None:
     assert found[2:] == [0.0, float("inf")]
 
 
+def test_what_one_composition_sets_no_other_has(folder: Path) -> None:
+    """Hydra merges into the files it has read: a level's settings must not stay for the next."""
+    option(folder / "conf/experiment/a.yaml", "# @package _global_\nwandb: {project: pa, tags: [only]}\nepochs: 2\n")
+    option(folder / "conf/experiment/b.yaml", "# @package _global_\narch: {depth: 1}\n")
+    assert command([*[each for each in SMALL if "epochs" not in each], "-m", "experiment=a,b", "study.name=s"]) == 0
+    found = {config["arch"]["depth"]: config for config in configs().values()}
+    assert found[2]["wandb"]["project"] == "pa" and found[2]["epochs"] == 2
+    assert found[1]["wandb"]["project"] is None and found[1]["wandb"]["tags"] == [] and found[1]["epochs"] == 3
+    option(folder / "conf/mine.yaml", "defaults: [_self_, config]\noptimizer: {weight_decay: 0.5}\n")
+    assert command([*SMALL, "--config-name", "mine", "-m", "optim=adamw,sgd", "study.dry_run=true"]) == 0
+    assert command([*SMALL, "-m", "optim=sgd,adam", "study.name=2024_11_05", "study.dry_run=true"]) == 0
+    assert Path("outputs/studies/2024_11_05/plan.json").exists()
+
+
+def test_a_run_is_called_by_all_that_is_not_default(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command([*SMALL, "batch_size=512", "precision=bf16", "optim.lr=0.01"]) == 0
+    told = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("run "))
+    assert all(f" {each}" in told for each in ("batch_size=512", "precision=bf16", "optimizer.lr=0.01", "epochs=1"))
+
+
+@pytest.mark.parametrize("mode", ["hydra.mode=RUN", "hydra.mode=null", "hydra.run.dir=models"])
+def test_a_run_is_no_study_whatever_is_said_of_modes(mode: str, folder: Path) -> None:
+    assert command([*SMALL, mode]) == 0
+    assert len(configs()) == 1 and not Path("outputs/studies").exists()
+    assert command([*SMALL, "--multirun", "hydra.mode=RUN", "optim=sgd,adamw"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            ["-m", "optim=sgd,adam", "+hydra.job.env_set.W=32"],
+            "hydra.job.env_set: a plan is made before a run could set",
+        ),
+        (["-m", "optim=sgd,adam", "wandb.mode=online"], "wandb.mode=online: no API key"),
+        (["-m", "hydra/sweeper=basic", "optim.lr=0.1,foo"], "optimizer.lr: expected a valid number, found 'foo'"),
+        (["-m", "hydra/sweeper=basic", "optim=sgd,adamm"], "optimizer=adamm: no such option; did you mean adam?"),
+        (["-m", "hydra/sweeper=basic", "experiment=quick,chd"], "hydra.job.chdir=true: a run stays in the folder"),
+        (["-m", "hydra/sweeper=basic", "plot=scheduler", "optim=sgd,adam"], "plot: only ablate's own multirun has it"),
+        (["study=glob", "experiment=quick"], "study=glob: its file sets epochs"),
+        (["--config-name", "lost"], "lost: provider=hydra.searchpath in main, path=nonexistent is not available."),
+        (["+hydra.foo=1"], "hydra.foo: unknown key"),
+        (["+hydra.job.foo=1"], "hydra.job.foo: unknown key"),
+    ],
+)
+def test_what_can_not_be_kept_is_refused_before_anything_trains(
+    line: list[str], said: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    option(folder / "conf/experiment/chd.yaml", "# @package _global_\nhydra: {job: {chdir: true}}\n")
+    option(folder / "conf/lost.yaml", "defaults: [config, _self_]\nhydra: {searchpath: [nonexistent]}\n")
+    text = "# @package _global_\nepochs: 2\nstudy: {name: g, factors: {arch: [cylinder, pyramid]}}\n"
+    option(folder / "conf/study/glob.yaml", text)
+    kept = [each for each in SMALL if not any(each.split("=")[0] == given.split("=")[0] for given in line)]
+    assert command([*kept, *line]) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err and "Traceback" not in printed.err, printed.err
+    assert not configs()
+
+
 # --- two commands in one process are two commands ---
 
 
