@@ -22,6 +22,7 @@ from ablate.error import UserError
 _PROGRAM = re.compile(r"^(\S*uv\s+run\s+)?(\S*python\S*\s+-m\s+ablate(\.run)?|ablate)(\s+run)?(?=\s)")
 _SHOWING = {"--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--run", "-r"}
 _VERSION = "--version"
+_NOTHING = ("experiment=null", "study=null")  # the defaults, which Hydra takes in a file only
 _WITHOUT_HYPHENS = "; a wandb sweep gives keys so with ${args_no_hyphens} in its command"
 
 
@@ -79,6 +80,7 @@ def complete(answer: Callable[[], None]) -> None:
 def _read(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
     problems: list[str] = []
     flags, typed = _split(_whole(arguments, problems), problems)
+    typed = [each for each in typed if each not in _NOTHING]
     overrides = _once([_at_home(canonical_override(each)) for each in typed], problems)
     if any(name_of(each) == "study" for each in overrides) and not _SHOWING & set(flags) and "--multirun" not in flags:
         flags = ["--multirun", *flags]

@@ -25,6 +25,8 @@ from ablate.error import UserError
         (["+optim.x=1", "++optim.y=2", "~optim.z"], ["+optimizer.x=1", "++optimizer.y=2", "~optimizer.z"]),
         (["optimal=1", "wandb.notes=optim=sgd"], ["optimal=1", "wandb.notes=optim=sgd"]),
         (["seed=1", "seed=1"], ["seed=1"]),
+        (["experiment=null", "study=null", "seed=1"], ["seed=1"]),
+        (["+experiment=a"], ["experiment=a"]),
         (["data.root=~/corpus", "wandb.notes=~x"], [f"data.root={Path.home()}/corpus", "wandb.notes=~x"]),
     ],
 )
