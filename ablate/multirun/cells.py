@@ -246,8 +246,10 @@ def all_mistakes(composer: Composer, arguments: Sequence[str]) -> list[str]:
         given, _ = _given(composer, [each for each in arguments if not slip(composer, each, multirun=True)])
         return [*found, *_mistakes_of_all(composer, given)]
     except UserError as error:
-        single = [each for each in arguments if not composer.is_sweep(each) and not each.startswith("study=")]
-        return [*found, *str(error).splitlines(), *mistakes(composer, single, multirun=True)]
+        lines = str(error).splitlines()
+        told = {line.partition(": ")[0] for line in lines}
+        others = [each for each in arguments if name_of(each) not in (*told, "study") and not composer.is_sweep(each)]
+        return [*found, *lines, *mistakes(composer, others, multirun=True)]
 
 
 def _mistakes_of_all(composer: Composer, given: _Given) -> Iterator[str]:

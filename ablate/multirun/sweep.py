@@ -90,7 +90,9 @@ def _study(composer: Composer, asked: Asked) -> None:
     results: dict[str, JobReturn] = {}
     try:
         with Sweep(len(todo)) as session.sweep:
-            _launch(todo, made, launcher, results, session.sweep)
+            given = [f"study.name={quoted(made.study)}", f"study.design={made.design}"]
+            jobs = {each.key: [*each.job, *given] for each in todo}
+            _launch(jobs, launcher, results, session.sweep, fail_fast=study["fail_fast"])
     finally:  # an interruption too: what has ended has ended
         _update(made, places)
         store.write_plan(places, made.study, made.content())
@@ -231,17 +233,21 @@ def _hours(cells: Sequence[Composed], places: Layout) -> str:
 
 
 def _launch(
-    todo: Sequence[Composed], made: Plan, launcher: Launcher, results: dict[str, JobReturn], progress: Sweep
+    jobs: Mapping[str, list[str]],
+    launcher: Launcher,
+    results: dict[str, JobReturn],
+    progress: Sweep,
+    *,
+    fail_fast: bool,
 ) -> None:
-    """Run the cells by Hydra's launcher, one by one where that is what it does, else all at once, into `results`."""
-    batches = [[each] for each in todo] if _is_one_by_one(launcher) else [list(todo)] if todo else []
+    """Run the jobs, by key, with Hydra's launcher: one by one where that is what it does, else all at once."""
+    batches = [[key] for key in jobs] if _is_one_by_one(launcher) else [list(jobs)] if jobs else []
     for number, batch in enumerate(batches):
-        jobs = [[*each.job, f"study.name={quoted(made.study)}", f"study.design={made.design}"] for each in batch]
-        returned = launcher.launch(jobs, initial_job_idx=number)
-        results.update({each.key: job for each, job in zip(batch, returned, strict=True)})
+        returned = launcher.launch([jobs[key] for key in batch], initial_job_idx=number)
+        results.update(zip(batch, returned, strict=True))
         for _ in batch:
             progress.advance()
-        if batch[0].config["study"]["fail_fast"] and any(_failure(job) for job in returned):
+        if fail_fast and any(_failure(job) for job in returned):
             break
 
 
