@@ -4,46 +4,49 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ablate.command.frame import framed
 from ablate.display import Screen
 from ablate.record.layout import Layout
-from ablate.report.files import write
-from ablate.report.gather import gather, judgement
+from ablate.report.gather import Study, gather, judgement
 from ablate.report.words import lines, listed
+from ablate.study.verdict import Judgement
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; its exit code."""
-    return framed(_report, sys.argv[1:] if arguments is None else arguments)
+    return framed(partial(show, "report", __doc__ or "", _page), sys.argv[1:] if arguments is None else arguments)
 
 
-def parser(program: str, what: str) -> argparse.ArgumentParser:
-    """The arguments of a command on a study by its name."""
-    made = argparse.ArgumentParser(prog=f"ablate {program}", description=what)
-    made.add_argument("name", nargs="?", help="the study; without it, the studies there are")
-    made.add_argument(
+def show(program: str, what: str, further: Callable[[Layout, Study, Judgement | None], str], given: list[str]) -> int:
+    """A command on a study by its name: what is known of it, and what is `further` to say; without one, all studies."""
+    parser = argparse.ArgumentParser(prog=f"ablate {program}", description=what)
+    parser.add_argument("name", nargs="?", help="the study; without it, the studies there are")
+    parser.add_argument(
         "--output-dir", type=Path, action="append", metavar="DIR",
         help="where its records lie, several times for several folders (default: outputs)",
     )  # fmt: skip
-    return made
-
-
-def _report(arguments: list[str]) -> int:
-    given = parser("report", __doc__ or "").parse_args(arguments)
-    folders = given.output_dir or [Path("outputs")]
+    asked = parser.parse_args(given)
+    folders = asked.output_dir or [Path("outputs")]
     screen = Screen()
-    if given.name is None:
-        for line in listed(folders):
-            screen.say(line)
-        return 0
-    study = gather(folders, given.name)
-    judged = judgement(study)
-    for line in lines(study, judged):
+    if asked.name is None:
+        said = listed(folders)
+    else:
+        study = gather(folders, asked.name)
+        judged = judgement(study)
+        said = [*lines(study, judged), *filter(None, [further(Layout(folders[0]), study, judged)])]
+    for line in said:
         screen.say(line)
-    screen.say(f"page: {write(Layout(folders[0]), study, judged)}")
     return 0
+
+
+def _page(places: Layout, study: Study, judged: Judgement | None) -> str:
+    from ablate.report.files import write
+
+    return f"page: {write(places, study, judged)}"
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def judge(
     valid = [each for each in observations if each.accuracy is not None]
     model = _Model(valid, [arm for arm in arms if any(each.arm == arm for each in valid)])
     diverged = Counter(each.arm for each in observations if each.accuracy is None)
-    contrasts = _contrasts(model, baseline, [arm for arm in arms if arm != baseline])
+    contrasts = [_contrast(model, baseline, arm) for arm in arms[1:]]
     adjusted = holm([each.p for each in contrasts])
     equal = holm([each.p_equivalent(margin) for each in contrasts])
     verdicts = [
@@ -288,10 +288,6 @@ class _Contrast:
         error, degrees = self.spread
         half = float(special.stdtrit(degrees, (1 + _COVERAGE) / 2)) * error
         return self.effect - half, self.effect + half
-
-
-def _contrasts(model: _Model, baseline: str, arms: Sequence[str]) -> list[_Contrast]:
-    return [_contrast(model, baseline, arm) for arm in arms]
 
 
 def _contrast(model: _Model, baseline: str, arm: str) -> _Contrast:

@@ -140,7 +140,7 @@ def test_the_seeds_that_would_settle_it() -> None:
     }
     found = judge(study({arm: [*row] for arm, row in table.items()}), "a", 3)
     for each in found.verdicts:
-        assert (each.more_seeds is None) == (each.word != "undecided") or each.word == "undecided"
+        assert each.word == "undecided" or each.more_seeds is None
     assert any(each.more_seeds and each.more_seeds > 0 for each in found.verdicts if each.word == "undecided")
 
 
