@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ablate.command.frame import framed
 from ablate.config.check import nearest
 from ablate.config.compose import Composer
-from ablate.config.describe import Described, described_option, described_settings, option_comment
+from ablate.config.describe import Described, described_option, described_settings, option_comment, option_text
 from ablate.config.override import canonical_override
 from ablate.config.settings import GROUPS, Group
 from ablate.error import UserError
@@ -35,22 +35,38 @@ def _about(composer: Composer, topic: str) -> list[str]:
     """Lines on a topic. Raises `UserError` for one that there is not."""
     name, _, option = topic.partition("=")
     group = next((each for each in GROUPS if each == name.partition(".")[0]), None)
+    if name == "experiment" or (name == "study" and option):
+        return _about_files(composer, name, option)
     if group is None:
         found = [each for each in described_settings(composer) if f"{each.path}.".startswith(f"{name}.")]
         if not found:
-            raise UserError(f"{topic}: no group and no key; {nearest(name, [*GROUPS, *_tops(composer)])}")
+            raise UserError(f"{topic}: no group and no key; {nearest(name, [*GROUPS, 'experiment', *_tops(composer)])}")
         return _table(found)
     if name != group:
         return _about_key(composer, group, name)
     default = composer.whole([]).hydra.runtime.choices[group]
-    if option and option not in composer.options(group):
-        raise UserError(f"{topic}: no such option; {nearest(option, composer.options(group))}")
+    _check_option(composer, group, option)
     shown = option or default
-    options = [] if option else [(each, option_comment(group, each)) for each in composer.options(group)]
-    width = max((len(each) for each, _ in options), default=0)
-    lines = [f"{group}={each.ljust(width)}  {comment}" for each, comment in options]
+    lines = [] if option else _options(composer, group)
     title = f"{group}={shown}{'' if option else ', the default'}: {option_comment(group, shown)}"
     return [*lines, *([""] if lines else []), title, *_table(described_option(composer, group, shown))]
+
+
+def _about_files(composer: Composer, group: str, option: str) -> list[str]:
+    """The ready settings of a group whose files set what they like, or one of them, as it is written."""
+    _check_option(composer, group, option)
+    return option_text(group, option).splitlines() if option else _options(composer, group)
+
+
+def _check_option(composer: Composer, group: str, option: str) -> None:
+    if option and option not in composer.options(group):
+        raise UserError(f"{group}={option}: no such option; {nearest(option, composer.options(group))}")
+
+
+def _options(composer: Composer, group: str) -> list[str]:
+    options = composer.options(group)
+    width = max(map(len, options), default=0)
+    return [f"{group}={each.ljust(width)}  {option_comment(group, each)}" for each in options]
 
 
 def _about_key(composer: Composer, group: Group, path: str) -> list[str]:

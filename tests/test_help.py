@@ -44,6 +44,11 @@ def test_keys_and_nodes_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert "    auto, online, offline or disabled" in text
 
 
+def test_files_that_set_what_they_like_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "experiment").startswith("experiment=quick  A run of seconds")
+    assert "factors:\n  arch: [cylinder, pyramid," in said(capsys, "study=shapes")
+
+
 def test_every_group_and_key_is_described(capsys: pytest.CaptureFixture[str]) -> None:
     listed = said(capsys)
     keys = listed.splitlines()[-1].removeprefix("keys: ").split(", ")
@@ -57,6 +62,8 @@ def test_every_group_and_key_is_described(capsys: pytest.CaptureFixture[str]) ->
         ("optimzer", "optimzer: no group and no key; did you mean optimizer?"),
         ("optim.lrr", "optimizer.lrr: no option of optimizer has it; did you mean optimizer.lr?"),
         ("scheduler=cosine_annealing", "scheduler=cosine_annealing: no such option; did you mean cosine?"),
+        ("study=shap", "study=shap: no such option; did you mean shapes?"),
+        ("experimnt", "experimnt: no group and no key; did you mean experiment?"),
         ("study.sede", "study.sede: no group and no key; "),
     ],
 )

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
-from ablate.config.check import check_settings, guess, hint_of, is_table, nearest, node_problems
+from ablate.config.check import by_another_name, check_settings, guess, hint_of, is_table, nearest, node_problems
 from ablate.config.compose import Composer, is_of_hydra, resolve
 from ablate.config.folder import user_conf_dir
 from ablate.config.override import ALIASES, for_shell, name_of, value_of
@@ -32,7 +32,11 @@ def slip(composer: Composer, override: str, *, multirun: bool) -> str | None:
         return of_config(error)
     name, value = name_of(override), value_of(override)
     if is_of_hydra(override):
-        return None
+        return f"{override}: expected one value, the same for all runs" if parsed.is_sweep_override() else None
+    if "@" in name and not parsed.is_delete():
+        return f"{override}: a group has its own place; write {name.partition('@')[0]}={value}"
+    if name in GROUPS and parsed.is_add():
+        return f"{override}: every run has its {name}; write {name}={value}"
     if composer.is_group(name) and value.endswith(".yaml"):
         return f"{override}: an option goes by its name; write {name}={value.removesuffix('.yaml')}"
     if composer.is_group(name):
@@ -73,6 +77,9 @@ def _mistakes_of_hydra(composer: Composer) -> list[str]:
     """What is wrong with Hydra's own settings."""
     found = []
     for override in composer.of_hydra:
+        if said := slip(composer, override, multirun=False):
+            found.append(said)
+            continue
         try:
             with composer.without_hydra() as plain:
                 plain.whole([], of_hydra=[override])
@@ -138,6 +145,9 @@ def _how_to_quote(error: OverrideParseException) -> str:
     """What is wrong with an override, in words of ours where the parser has none, and how to say it."""
     key, _, value = str(error.override).partition("=")
     reason = "" if error.message.startswith("Lexer") else f": {_line(error.message)}"
+    if key == "study.exclude":
+        arms = value.strip("[]'\"")
+        return f"; arms to leave out stand in a list: 'study.exclude=[\"{arms}\"]'"
     if value.startswith(("{", "[")):
         return f"{reason}; what the command line can't say goes into a file of your own, conf/<group>/<option>.yaml"
     if value and not set(value) & set("'\""):
@@ -165,6 +175,8 @@ def _together(composer: Composer, group: str, levels: str) -> str:
 
 def _unknown_key(key: str, composer: Composer, overrides: Sequence[str]) -> str:
     parent, _, name = key.rpartition(".")
+    if is_of_hydra(key) and "/" in key:
+        return f"{key}: no such group; {nearest(key, composer.groups_of_hydra())}"
     if is_of_hydra(key):
         keys = _keys(composer.whole([]))
         return f"{key}: unknown key; {nearest(key, [each for each in keys if each.startswith('hydra.')])}"
@@ -182,6 +194,8 @@ def _unknown_key(key: str, composer: Composer, overrides: Sequence[str]) -> str:
     keys = _keys(config)
     beside = [known for known in keys if known.rpartition(".")[0] == parent]
     elsewhere = [known for known in keys if known.rpartition(".")[2] == name]
+    if meant := by_another_name(name, keys):
+        return f"{key}: unknown key; did you mean {meant}?"
     if not parent:
         beside = [*beside, *ALIASES]
     return f"{key}: unknown key; {nearest(key, elsewhere[:1] or beside or keys)}"

@@ -15,14 +15,13 @@ from hydra.errors import OverrideParseException
 
 from ablate.config import compose
 from ablate.config.check import guess
-from ablate.config.override import ALIASES, canonical_override, for_shell, name_of, value_of
+from ablate.config.override import ALIASES, NOTHING, canonical_override, for_shell, name_of, value_of
 from ablate.config.settings import GROUPS, Settings
 from ablate.error import UserError
 
 _PROGRAM = re.compile(r"^(\S*uv\s+run\s+)?(\S*python\S*\s+-m\s+ablate(\.run)?|ablate)(\s+run)?(?=\s)")
 _SHOWING = {"--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--run", "-r"}
 _VERSION = "--version"
-_NOTHING = ("experiment=null", "study=null")  # the defaults, which Hydra takes in a file only
 _WITHOUT_HYPHENS = "; a wandb sweep gives keys so with ${args_no_hyphens} in its command"
 
 
@@ -80,7 +79,7 @@ def complete(answer: Callable[[], None]) -> None:
 def _read(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
     problems: list[str] = []
     flags, typed = _split(_whole(arguments, problems), problems)
-    typed = [each for each in typed if each not in _NOTHING]
+    typed = [each for each in typed if each not in NOTHING]
     overrides = _once([_at_home(canonical_override(each)) for each in typed], problems)
     if any(name_of(each) == "study" for each in overrides) and not _SHOWING & set(flags) and "--multirun" not in flags:
         flags = ["--multirun", *flags]
@@ -166,19 +165,22 @@ def _unknown_flag(argument: str, rest: list[str], known: Sequence[str], problems
     flag, given, value = argument.partition("=")
     name = flag.lstrip("-").replace("-", "_")
     keys = [*GROUPS, *ALIASES, *Settings.__annotations__]
-    if given or name.partition(".")[0] in keys:
+    has_value = bool(rest) and "=" not in rest[-1] and (not rest[-1].startswith("-") or _is_number(rest[-1]))
+    if given or has_value or name.partition(".")[0] in keys:
         as_agent = _WITHOUT_HYPHENS if given else ""
-        if not given and rest and not rest[-1].startswith("-") and "=" not in rest[-1]:
-            value = rest.pop()
-        problems.append(
-            f"{argument if given else f'{flag} {value}'.strip()}: keys have no hyphens before them; write "
-            f"{for_shell(f'{name}={value}')}{as_agent}"
-        )
-        return [f"{name}={value}"] if value else []
+        if not given:
+            value = rest.pop() if has_value else "true" if Settings.__annotations__.get(name) is bool else "VALUE"
+        typed = argument if given else f"{flag} {value}" if has_value else flag
+        problems.append(f"{typed}: keys have no hyphens before them; write {for_shell(f'{name}={value}')}{as_agent}")
+        return [f"{name}={value}"] if value not in ("", "VALUE") else []
     meant = guess(flag, [each for each in known if each.startswith("--")])
     did_you = f"did you mean {meant}? " if meant else ""
     problems.append(f"{argument}: unknown flag; {did_you}`--help` lists the keys, `--hydra-help` the flags")
     return []
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"-?(\d+\.?\d*|\.\d+)(e-?\d+)?", text) is not None
 
 
 def _at_home(override: str) -> str:

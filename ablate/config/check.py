@@ -53,6 +53,12 @@ _OTHER_NAMES = {
     "float32": "fp32", "float": "fp32", "float16": "fp16", "half": "fp16", "bfloat16": "bf16", "amp": "bf16",
     "gpu": "cuda", "librispeech": "aligned", "timit": "aligned", "mfa": "aligned", "11785": "hw1p2",
     "identity": "none", "off": "none", "no": "none",
+    "learningrate": "optimizer.lr", "rate": "optimizer.lr", "wd": "optimizer.weight_decay",
+    "batchsz": "batch_size", "bs": "batch_size", "batch": "batch_size",
+    "nepochs": "epochs", "numepochs": "epochs", "maxepochs": "epochs", "epoch": "epochs", "randomseed": "seed",
+    "numlayers": "arch.depth", "nlayers": "arch.depth", "layers": "arch.depth", "hiddenlayers": "arch.depth",
+    "hiddensize": "arch.width", "hiddendim": "arch.width", "hidden": "arch.width", "units": "arch.width",
+    "subset": "data.fraction", "contextsize": "data.context", "maxparameters": "max_params", "outdir": "output_dir",
 }  # fmt: skip
 
 
@@ -155,12 +161,17 @@ def nearest(word: str, words: Iterable[str]) -> str:
 def guess(word: str, words: Iterable[str]) -> str | None:
     """The known word that is meant by an unknown one, by what others call it or by how it is spelled."""
     known = list(words)
-    plain = word.lower().replace("_", "").replace("-", "")
-    for spelled in (plain, plain.removesuffix("lr"), plain.removesuffix("scheduler")):
-        if (ours := _OTHER_NAMES.get(spelled)) in known:
-            return ours
+    if ours := by_another_name(word, known):
+        return ours
     by_case = next((each for each in known if each.lower() == word.lower()), None)
     return by_case or next(iter(difflib.get_close_matches(word, known, n=1)), None)
+
+
+def by_another_name(word: str, known: Sequence[str]) -> str | None:
+    """The known word that others call so."""
+    plain = word.lower().replace("_", "").replace("-", "")
+    spelled = (plain, plain.removesuffix("lr"), plain.removesuffix("scheduler"))
+    return next((ours for each in spelled if (ours := _OTHER_NAMES.get(each)) in known), None)
 
 
 def _node_problems(config: Mapping[str, Any]) -> list[str]:
@@ -258,7 +269,7 @@ def _valid(prefix: str, values: Mapping[str, Any], hints: Hints, problems: list[
             try:
                 valid[name] = _adapter(hint).validate_python(value)
             except ValidationError as error:
-                problems += [_problem(f"{prefix}{name}", dict(each)) for each in error.errors()]
+                problems += _problems(f"{prefix}{name}", error)
                 valid[name] = value
     return valid
 
@@ -266,6 +277,13 @@ def _valid(prefix: str, values: Mapping[str, Any], hints: Hints, problems: list[
 @functools.cache
 def _adapter(hint: Any) -> TypeAdapter[Any]:
     return TypeAdapter(hint, config=_STRICT)
+
+
+def _problems(key: str, error: ValidationError) -> list[str]:
+    """What is wrong with a value, a line for each of its places; of a union, by the branch that fits it best."""
+    errors = [dict(each) for each in error.errors()]
+    of_another_type = [each for each in errors if not str(each["type"]).endswith("_type")]
+    return [_problem(key, each) for each in (of_another_type if len(errors) > 1 and of_another_type else errors)]
 
 
 def _problem(key: str, error: Mapping[str, Any]) -> str:

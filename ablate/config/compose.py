@@ -39,7 +39,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ablate.config.check import nearest
 from ablate.config.folder import PRIMARY, conf_dir, user_conf_dir
-from ablate.config.override import name_of, value_of
+from ablate.config.override import NOTHING, name_of, value_of
 from ablate.config.settings import GROUPS, Config
 from ablate.error import UserError
 from ablate.record.key import is_outside, leaves
@@ -48,6 +48,7 @@ OUR_SWEEPER = "ablate"
 Task = Callable[[DictConfig], Any]
 
 _SEARCHPATH = "hydra.searchpath"
+_CHOSEN_BY_PRIMARY = ("hydra/sweeper", "hydra/help", "hydra/hydra_logging", "hydra/job_logging")
 
 
 class _Remembered(CachingConfigRepository):
@@ -57,8 +58,17 @@ class _Remembered(CachingConfigRepository):
     """
 
     def load_config(self, config_path: str) -> ConfigResult | None:
-        """A copy of a config as its file has it."""
-        return copy.deepcopy(super().load_config(config_path))
+        """A copy of a config as its file has it. Raises `UserError` for a choice in it that would not be heeded."""
+        found = copy.deepcopy(super().load_config(config_path))
+        for default in (found and found.defaults_list) or ():
+            group = str(getattr(default, "group", None)).lstrip("/")
+            if default.is_override() and group in _CHOSEN_BY_PRIMARY and "/" in config_path:
+                option = default.get_name()
+                raise UserError(
+                    f"{config_path}.yaml: override /{group}: {option}: not heeded, since the primary config chooses "
+                    f"before it; give {group}={option} on the command line, or in a primary config of your own"
+                )
+        return found
 
     def __deepcopy__(self, memo: object) -> _Remembered:
         return self
@@ -81,6 +91,11 @@ class Composer:
         self._folders += [_absolute(_SEARCHPATH, folder) for folder in searched]
         self._parser = OverridesParser.create()
 
+    @property
+    def folders(self) -> list[str]:
+        """Those of the user's own options, as Hydra names them."""
+        return list(self._folders)
+
     @classmethod
     def of(cls, flags: argparse.Namespace, overrides: Sequence[str]) -> Composer:
         """As a command line's flags and overrides have it."""
@@ -96,6 +111,9 @@ class Composer:
         self._hydra = Hydra.create_main_hydra2("ablate", self._search_path())
         self._loader = typing.cast(ConfigLoaderImpl, self._hydra.config_loader)
         self._loader.repository = _Remembered(self._loader.repository)  # type: ignore[assignment]
+        for source in self._loader.get_sources():
+            if source.provider == "user" and not source.available():
+                raise UserError(f"{_SEARCHPATH}={source.full_path()}: expected a folder or a package, found nothing")
         self._parser = OverridesParser.create(config_loader=self._loader)
         return self
 
@@ -130,7 +148,10 @@ class Composer:
         of_hydra: Sequence[str] | None = None,
     ) -> DictConfig:
         """The config with Hydra's own node. Raises `UserError` for what is asked of Hydra and can't be kept."""
-        given = [*(self.of_hydra if of_hydra is None else of_hydra), *overrides]
+        given = [
+            *(self.of_hydra if of_hydra is None else of_hydra),
+            *(each for each in overrides if each not in NOTHING),
+        ]
         run_mode = RunMode.MULTIRUN if mode == "multirun" else RunMode.RUN
         _refuse_unknown_additions(given)
         with warnings.catch_warnings():
@@ -170,6 +191,10 @@ class Composer:
     def options(self, group: str) -> list[str]:
         """The names of a group's options, from all folders."""
         return sorted(self._loader.get_group_options(group))
+
+    def groups_of_hydra(self) -> list[str]:
+        """The groups of Hydra's own options: `hydra/launcher`."""
+        return [f"hydra/{group}" for group in self._loader.list_groups("hydra")]
 
     def is_group(self, name: str) -> bool:
         """Whether a name is that of a group of options, ours or the user's."""
@@ -214,8 +239,14 @@ class Composer:
             show = self._hydra.app_help if flags.help else self._hydra.hydra_help
             show(config_name=self.config_name, args_parser=get_args_parser(), args=flags)
         elif flags.shell_completion:
+            if sum(each.startswith(("install=", "uninstall=", "query=")) for each in overrides) != 1:
+                raise UserError(
+                    "--shell-completion: expected one of install=, uninstall=, query= and a shell behind it"
+                )
             self._hydra.shell_completion(self.config_name, given)
         elif flags.cfg:
+            if flags.package and OmegaConf.select(self.whole(overrides), flags.package) is None:
+                raise UserError(f"--package {flags.package}: no such part of the config")
             self._hydra.show_cfg(self.config_name, given, flags.cfg, flags.package, flags.resolve)
         else:
             mode = RunMode.MULTIRUN if flags.multirun else RunMode.RUN

@@ -35,10 +35,16 @@ class Described:
 
 
 def option_comment(group: str, option: str) -> str:
-    """What an option is: the first line of its file."""
+    """What an option is: the comment that its file begins with, without a line for Hydra."""
+    lines = option_text(group, option).splitlines()
+    first = next((line for line in lines if not line.startswith("# @package")), "")
+    return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+def option_text(group: str, option: str) -> str:
+    """An option's file, as it is written."""
     file = _file(f"{group}/{option}")
-    first = file.read_text(encoding="utf-8").partition("\n")[0] if file else ""
-    return first.removeprefix("#").strip()
+    return file.read_text(encoding="utf-8") if file else ""
 
 
 def described_option(composer: Composer, group: Group, option: str) -> list[Described]:

@@ -6,6 +6,9 @@ import re
 
 ALIASES = {"optim": "optimizer"}
 
+NOTHING = ("experiment=null", "study=null")
+"""The defaults of groups that may have no option, which Hydra takes in a file only."""
+
 _ALIASED = re.compile(rf"^(\+\+|\+|~)?({'|'.join(ALIASES)})(?=[@.=/]|$)")
 
 _SHIPPED = re.compile(r"^\+(?=experiment=)")  # what is typed to add a group that ablate has already

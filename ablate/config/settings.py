@@ -1,9 +1,10 @@
 """What a config holds: run-level keys, each with its type and range, and the groups' nodes."""
 
+import re
 from typing import Annotated, Any, Literal, TypedDict, get_args
 
 from annotated_types import Le, Len
-from pydantic import StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
 from ablate.quantity import Count, NonNegativeInteger, Positive
 from ablate.study.design import Design, Resolution
@@ -18,10 +19,20 @@ Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
 
-ProjectName = Annotated[str, StringConstraints(pattern=r"^[^/\\#?%:]+$", max_length=128)]  # as wandb takes them
+def _project_name(name: str) -> str:
+    if not re.fullmatch(r"[^/\\#?%:]+", name):
+        raise ValueError("expected a name without / \\ # ? % and :, as wandb takes it")
+    return name
 
 
-FolderName = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$", max_length=100)]
+def _folder_name(name: str) -> str:
+    if not re.fullmatch(r"[^/\\\x00-\x1f.][^/\\\x00-\x1f]*", name):
+        raise ValueError("expected the name of a folder: no / and \\ in it, no dot first")
+    return name
+
+
+ProjectName = Annotated[str, StringConstraints(max_length=128), AfterValidator(_project_name)]
+FolderName = Annotated[str, StringConstraints(max_length=100), AfterValidator(_folder_name)]
 
 
 class Wandb(TypedDict):

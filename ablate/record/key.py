@@ -58,4 +58,6 @@ def _same(value: Any, other: Any) -> bool:
 def _canonical(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_canonical(item) for item in value]
+    if isinstance(value, Mapping):
+        return {name: _canonical(item) for name, item in value.items()}
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import functools
+import io
 import json
 import os
 import stat
@@ -118,6 +119,15 @@ class PlanRecord(TypedDict):
     size: NotRequired[int]
 
 
+@with_config(_LENIENT)
+class CommandRecord(TypedDict):
+    """What a study's command asked for: `command.json`."""
+
+    config_name: str
+    folders: list[str]
+    overrides: list[str]
+
+
 class Utterance(TypedDict):
     """Counts of a validation utterance."""
 
@@ -148,7 +158,8 @@ def utterances(run: Path) -> list[Utterance]:
     """The counts of each validation utterance in the best epoch. Raises `UserError` where they are malformed."""
 
     def parse(content: bytes) -> list[Utterance]:
-        found = [_valid(Utterance, row, strict=False) for row in csv.DictReader(content.decode().splitlines())]
+        table = csv.DictReader(io.StringIO(content.decode(), newline=""))
+        found = [_valid(Utterance, row, strict=False) for row in table]
         if wrong := next((each for each in found if each["correct"] > each["frames"]), None):
             raise ValueError(f"{wrong['name']} has {wrong['correct']} correct of {wrong['frames']} frames")
         return found
@@ -159,7 +170,16 @@ def utterances(run: Path) -> list[Utterance]:
 def plan(places: Layout, study: str) -> PlanRecord | None:
     """The plan of a study; none where there is none. Raises `UserError` where it is malformed."""
     remedy = "the study's command writes it anew"
-    return _read(places.plan(study), lambda content: _valid(PlanRecord, json.loads(content)), remedy)
+    found = _read(places.plan(study), lambda content: _valid(PlanRecord, json.loads(content)), remedy)
+    if found and found["study"] != study:
+        raise UserError(f"{places.plan(study)}: not a plan of {study}, but of {found['study']}; {remedy}")
+    return found
+
+
+def command(places: Layout, study: str) -> CommandRecord | None:
+    """What a study's command asked for; none where that is not known. Raises `UserError` where it is malformed."""
+    remedy = "the study's own command writes it anew"
+    return _read(places.command(study), lambda content: _valid(CommandRecord, json.loads(content)), remedy)
 
 
 def earlier_plans(places: Layout, study: str) -> list[PlanRecord]:

@@ -43,7 +43,7 @@ def refused(*overrides: str) -> str:
         (["data.fraction=0"], "data.fraction: expected greater than 0, found 0"),
         (["data=hw1p2"], "data.root: missing"),
         (["optimizer.lr=${nowhere}"], "optimizer.lr: Interpolation key 'nowhere' not found"),
-        (["wandb.project='a/b c'"], "wandb.project: String should match pattern"),
+        (["wandb.project='a/b c'"], "wandb.project: expected a name without"),
         (["wandb.tags=['']"], "wandb.tags[0]: expected at least 1 character"),
         (["output_dir="], "output_dir: "),
         (["threads=100000"], "threads: expected less than or equal to 1024"),

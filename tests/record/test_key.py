@@ -110,6 +110,11 @@ def test_neither_order_nor_spelling_of_numbers_counts(draw: random.Random) -> No
     assert key(respelled(CONFIG), "data") == key(CONFIG, "data")
 
 
+def test_numbers_in_tables_within_lists_are_respelled_too() -> None:
+    keys = {key(changed(CONFIG, "optimizer.lr", [{"a": one}]), "data") for one in (1, 1.0)}
+    assert len(keys) == 1
+
+
 def test_values_that_python_calls_equal_but_are_not() -> None:
     keys = {
         key(changed(CONFIG, "optimizer.decay_all", value), "data") for value in (1, True, "1", "true", None, 0, False)

@@ -95,8 +95,8 @@ def test_rows_and_utterances(run: Path) -> None:
     (run / "metrics.jsonl").write_text('{"epoch": 1}\n{"epoch": "two"}\n')
     with pytest.raises(UserError, match=r"metrics.jsonl: epoch"):
         reading.rows(run)
-    (run / "utterances.csv").write_text('name,correct,frames\n"a,b",3,4\n')
-    assert reading.utterances(run) == [{"name": "a,b", "correct": 3, "frames": 4}]
+    (run / "utterances.csv").write_text('name,correct,frames\n"a,b\u2028c",3,4\n', encoding="utf-8")
+    assert reading.utterances(run) == [{"name": "a,b\u2028c", "correct": 3, "frames": 4}]
     for wrong in ("name,correct,frames\na,5,4\n", "name,correct,frames\na,x,4\n", "name,frames\na,4\n"):
         (run / "utterances.csv").write_text(wrong)
         with pytest.raises(UserError, match=r"utterances.csv: "):
@@ -118,6 +118,9 @@ def test_a_plan(tmp_path: Path) -> None:
     places.plan("s").write_text(json.dumps(recorded))
     found = reading.plan(places, "s")
     assert found and dict(found) == recorded
+    places.plan("s").write_text(json.dumps(recorded | {"study": "t"}))
+    with pytest.raises(UserError, match=r"plan.json: not a plan of s, but of t"):
+        reading.plan(places, "s")
     places.plan("s").write_text(json.dumps(recorded | {"cells": [cell | {"status": "lost"}]}))
     with pytest.raises(UserError, match=r"plan.json: cells.0.status: .*found 'lost'"):
         reading.plan(places, "s")
