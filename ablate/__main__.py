@@ -12,13 +12,14 @@ from ablate.interruption import as_keyboard_interrupt
 COMMANDS = {
     "run": ("ablate.run", "train what a command line asks for and is not finished: one run, or a study (--multirun)"),
     "status": ("ablate.status", "how far a study is, and what it shows so far"),
+    "resume": ("ablate.resume", "go on with a study by its name, by the command that began it"),
     "report": ("ablate.report.__main__", "what mattered in a study: verdicts, tables and a page"),
     "help": ("ablate.help", "what a group, an option or a key means, its default and what it may be"),
     "bench": ("ablate.bench.__main__", "promises that take long to prove, measured on this machine"),
 }
 """Each command's module, which has `main(arguments)` that gives an exit code, and what it does."""
 
-_EXAMPLES = """
+_EXAMPLES = """\
 ablate arch=pyramid optim=sgd optim.lr=0.1                             one run
 ablate --multirun arch=cylinder,pyramid study.seeds=3 study.name=mine  a study
 ablate --help                                                          all groups, options, keys and defaults
@@ -38,6 +39,8 @@ def main(arguments: list[str]) -> int:
         print("\n".join(f"ablate {name.ljust(width)}  {what}" for name, (_, what) in COMMANDS.items()))
         print(_EXAMPLES, end="")
         return 0
+    if arguments[0] == "help" and len(arguments) == 2 and arguments[1] in COMMANDS:
+        arguments = [arguments[1], "--help"]
     name, rest = (arguments[0], arguments[1:]) if arguments[0] in COMMANDS else ("run", arguments)
     if name == "run" and re.fullmatch("[a-z]+", arguments[0]) and arguments[0] != "run":
         print(

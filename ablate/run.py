@@ -117,7 +117,7 @@ def _check_more_than_a_name(overrides: list[str]) -> None:
     if names and all(name_of(each) in ("study.name", "output_dir") for each in overrides):
         raise UserError(
             f"study.name={names[0]}: a name alone trains nothing; `ablate status {names[0]}` says how far the study "
-            f"is, `ablate report {names[0]}` what it shows, and its own command goes on with it"
+            f"is, `ablate report {names[0]}` what it shows, and `ablate resume {names[0]}` goes on with it"
         )
 
 

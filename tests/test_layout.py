@@ -16,7 +16,7 @@ from ablate.config.settings import GROUPS
 ROOT = Path(__file__).parents[1]
 
 FLOORS = [
-    ["__main__", "run", "status", "help", "bench"],  # the commands
+    ["__main__", "run", "resume", "status", "help", "bench"],  # the commands
     ["multirun"],
     ["training", "report"],
     ["command"],
@@ -60,6 +60,7 @@ COVERED_ELSEWHERE = {
     "report/picture.py": "report/test_main.py",
     "report/words.py": "report/test_main.py",
     "status.py": "report/test_main.py",
+    "study/model.py": "study/test_verdict.py",
     "training/checkpoint.py": "training/test_loop.py",
     "training/data.py": "training/test_prepare.py",
     "training/run.py": "test_run.py",

@@ -44,6 +44,10 @@ def test_a_command_by_name_is_its_module(name: str, front_door: Command, tmp_pat
     assert by_door.returncode == 0 and by_door.stdout == by_module.stdout
 
 
+def test_help_on_a_command_is_the_commands(front_door: Command) -> None:
+    assert front_door("help", "status").stdout == front_door("status", "--help").stdout
+
+
 def test_without_a_name_it_runs(front_door: Command) -> None:
     typed, named = front_door("optim=foo"), front_door("run", "optim=foo")
     assert typed.returncode == named.returncode == 2

@@ -20,7 +20,7 @@ from typing import Any
 from ablate.record import layout
 
 RUN = [
-    "data=espeak_tiny", "data.context=5", "arch.width=128", "epochs=24", "regularization=dropout",
+    "data=espeak_tiny", "data.context=5", "arch.width=128", "epochs=12", "regularization=dropout",
     "augmentation=time_freq_mask", "wandb.mode=disabled",
 ]  # fmt: skip
 """Every stream of random numbers is in use, and an epoch takes some tenths of a second."""

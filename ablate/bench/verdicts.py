@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ablate.study.verdict import Judgement, Observation, judge
+from ablate.study.model import Observation
+from ablate.study.verdict import Judgement, judge
 
 _SEEDS, _ARMS = (3, 5, 8), (4, 10, 30)
 _LARGE = 3.4  # residual deviations: found at least four times in five by 3 seeds and 10 arms

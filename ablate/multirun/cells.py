@@ -15,13 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 from ablate.command.diagnosis import mistakes, slip
 from ablate.config.check import check_settings, instantiate, refuse
 from ablate.config.compose import Composer, Compositions, parse, resolve
-from ablate.config.override import canonical_override, for_shell, name_of, quoted, sign_of, value_of
+from ablate.config.override import NOTHING, canonical_override, for_shell, name_of, quoted, sign_of, value_of
 from ablate.config.settings import Config, Study
 from ablate.display import Screen
 from ablate.error import UserError, refusing
 from ablate.recipe.data.corpus import NOT_OF_THE_FILES, drawing_seed
 from ablate.record.key import is_outside, key
 from ablate.record.layout import Layout
+from ablate.record.reading import CommandRecord
 from ablate.study import design
 from ablate.study.design import Arm, Factor
 
@@ -32,6 +33,7 @@ _NO_FACTORS = {
     "wandb": "the same for the whole study: give one value",
 }
 _PLACES_OF_DATA = ("data.root", "data.alignments")  # outside of the key, but what lies there is in it
+_OF_ONE_COMMAND = ("team.member", "output_dir", "rerun", "plot", "study.dry_run", "study.coverage")
 _FILES = ("study", "experiment")  # groups whose files may set a study
 _DIGITS = 12  # of a range's levels, which are sums: 0.1 + 0.1 + 0.1 is 0.30000000000000004
 
@@ -58,6 +60,7 @@ class Asked:
     factors: list[Factor]
     aliases: list[str]
     cells: list[Composed]  # each key once
+    command: CommandRecord  # by which all of it can be asked again
     notes: list[str]  # on what may surprise
 
 
@@ -96,7 +99,15 @@ def ask(composer: Composer, arguments: Sequence[str]) -> Asked:
     seeds = _seeds(base)
     composed = sorted(_compose_all(composer, given, arms, seeds), key=lambda cell: seeds.index(cell.seed))
     cells, equal = _distinct(composed)
-    return Asked(base, whole, given.factors, aliases, cells, [*notes, *equal])
+    command = _command(composer, arguments, base)
+    return Asked(base, whole, given.factors, aliases, cells, command, [*notes, *equal])
+
+
+def _command(composer: Composer, arguments: Sequence[str], base: Config) -> CommandRecord:
+    """What is asked for, but who asks, what only looks, and Hydra's settings, which are this machine's own."""
+    kept = [each for each in arguments if name_of(each) not in _OF_ONE_COMMAND]
+    places = [each for each in _anywhere(kept, base) if name_of(each) != "output_dir"]
+    return {"config_name": composer.config_name, "folders": composer.folders, "overrides": places}
 
 
 def rehearse(cells: Sequence[Composed]) -> None:
@@ -359,7 +370,8 @@ def _anywhere(overrides: Sequence[str], config: Config) -> list[str]:
         for place, folder in folders.items()
         if folder is not None
     }
-    return [*(each for each in overrides if name_of(each) not in absolute), *absolute.values()]
+    given = [each for each in overrides if name_of(each) not in absolute and each not in NOTHING]
+    return [*given, *absolute.values()]
 
 
 def _text(value: str) -> str:

@@ -39,15 +39,16 @@ class Trained:
     how_to_sync: str | None
 
 
-def multirun(composer: Composer, overrides: Sequence[str], typed: Sequence[str]) -> int:
+def multirun(composer: Composer, overrides: Sequence[str], typed: Sequence[str], plan_id: str | None = None) -> int:
     """Plan the study of a command line, and run what is mine and not finished; the exit code.
 
-    Raises `UserError` before anything runs, `IncompleteError` where a run failed or coverage shows a gap.
+    Where a `plan_id` is given, it must be that plan. Raises `UserError` before anything runs, `IncompleteError` where
+    a run failed or coverage shows a gap.
     """
     asked = ask(composer, overrides)
     code = 1
     try:
-        _study(composer, asked)
+        _study(composer, asked, plan_id)
         code = 0
     except UserError:
         code = 2
@@ -60,7 +61,7 @@ def multirun(composer: Composer, overrides: Sequence[str], typed: Sequence[str])
     return code
 
 
-def _study(composer: Composer, asked: Asked) -> None:
+def _study(composer: Composer, asked: Asked, plan_id: str | None) -> None:
     screen, session = Screen(), Session()
     study, places = asked.base["study"], Layout(Path(asked.base["output_dir"]))
     if asked.base["plot"]:
@@ -70,6 +71,11 @@ def _study(composer: Composer, asked: Asked) -> None:
         return
     member, size = _member(asked)
     made = _plan(asked, size)
+    if plan_id not in (None, made.plan_id):
+        raise UserError(
+            f"study {made.study}: its command would now be another plan, {made.plan_id} instead of {plan_id}: its "
+            "data, an option's file, ablate's version or what you added differ; the study's own command begins anew"
+        )
     _update(made, places)
     todo, owed = _todo(asked, made, member if size > 1 else None)
     rehearse(owed)
@@ -80,7 +86,7 @@ def _study(composer: Composer, asked: Asked) -> None:
     launcher = composer.launcher(asked.whole, partial(cell, session))
     _check_launcher(launcher, asked)
     only_looks = study["dry_run"] or study["coverage"]
-    _record(made, places, screen, only_looks=only_looks)
+    _record(made, asked, places, screen, only_looks=only_looks)
     if only_looks:
         _cover(made, screen, must_be_whole=study["coverage"])
         return
@@ -287,7 +293,7 @@ def _conclude(
     return failures
 
 
-def _record(made: Plan, places: Layout, screen: Screen, *, only_looks: bool) -> None:
+def _record(made: Plan, asked: Asked, places: Layout, screen: Screen, *, only_looks: bool) -> None:
     """Write the plan, unless it is only looked at and another of its name has been begun."""
     before = store.recorded_plan_id(places, made.study)
     if before not in (None, made.plan_id):
@@ -296,6 +302,7 @@ def _record(made: Plan, places: Layout, screen: Screen, *, only_looks: bool) -> 
             return
         screen.say(f"study {made.study} was another plan before, {before}: it is kept as plan-{before}.json")
     store.write_plan(places, made.study, made.content())
+    store.write_command(places, made.study, asked.command)
 
 
 def _is_begun(places: Layout, study: str) -> bool:

@@ -18,6 +18,7 @@ ERROR = "error.txt"
 LEASE = "lease.json"
 _EARLIER = "earlier-"
 PLAN = "plan.json"
+_COMMAND = "command.json"
 UNSYNCED = "unsynced.txt"
 PAGE = "report.html"
 RUNS_TABLE = "runs.csv"
@@ -58,6 +59,10 @@ class Layout:
     def plan(self, study: str) -> Path:
         """A study's plan."""
         return self.study(study) / PLAN
+
+    def command(self, study: str) -> Path:
+        """What a study's command asked for."""
+        return self.study(study) / _COMMAND
 
     def earlier_plan(self, study: str, plan_id: str) -> Path:
         """A plan that the study had before."""

@@ -24,7 +24,7 @@ from ablate.record import layout, reading
 from ablate.record.key import RESULTS_VERSION
 from ablate.record.layout import Layout
 from ablate.record.lease import Lease, busy, holder
-from ablate.record.reading import Result, Row
+from ablate.record.reading import CommandRecord, Result, Row
 from ablate.record.status import Status
 
 FORMAT = 1
@@ -168,6 +168,12 @@ def write_plan(places: Layout, study: str, content: Mapping[str, Any]) -> None:
         path.replace(places.earlier_plan(study, before))
     with write_atomically(path) as file:
         file.write((json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+
+
+def write_command(places: Layout, study: str, content: CommandRecord) -> None:
+    """What a study's command asked for, so that it can be gone on with by the study's name."""
+    with write_atomically(places.command(study)) as file:
+        file.write((json.dumps(content, indent=1) + "\n").encode())
 
 
 def write_unsynced(places: Layout, study: str, folders: Iterable[Path]) -> Path:

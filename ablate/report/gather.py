@@ -16,7 +16,8 @@ from ablate.record.reading import CellRecord, PlanRecord, Result
 from ablate.record.status import Status
 from ablate.record.store import RunFolder
 from ablate.study.design import split
-from ablate.study.verdict import Flag, Judgement, Observation, judge
+from ablate.study.model import Observation
+from ablate.study.verdict import Flag, Judgement, judge
 
 _RATE = "optimizer.lr"
 _FINAL: tuple[Status, ...] = ("finished", "diverged", "failed")  # that no more is to be expected of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -103,15 +104,17 @@ def next_steps(study: Study, judgement: Judgement | None) -> list[str]:
     """What to run next."""
     missing = sum(study.tally[status] for status in ("missing", "running", "failed"))
     if missing:
-        return [f"next: {missing} of {len(study.cells)} runs are left; the study's own command runs them"]
+        name = shlex.quote(study.plan["study"])
+        return [f"next: {missing} of {len(study.cells)} runs are left; `ablate resume {name}` runs them"]
     if judgement is None:
         return []
     if judgement.look.seeds < 2:
-        return ["next: study.seeds=3 gives an idea of chance"]
+        return [f"next: `ablate resume {shlex.quote(study.plan['study'])} study.seeds=3` gives an idea of chance"]
     wanted = [each.more_seeds for each in judgement.verdicts if each.word == "undecided" and each.more_seeds]
     if wanted:
         seeds = judgement.look.seeds + min(wanted)
-        return [f"next: study.seeds={seeds} would settle the arm that is nearest to a verdict, four times in five"]
+        how = f"`ablate resume {shlex.quote(study.plan['study'])} study.seeds={seeds}`"
+        return [f"next: {how} would settle the arm that is nearest to a verdict, 4 times in 5"]
     if any(each.word == "better" for each in judgement.verdicts):
         return ["next: the best arm looks better than it is, since it was picked; confirm it on fresh seeds"]
     return ["next: every arm has its verdict"]

@@ -99,6 +99,15 @@ def test_experiments_are_levels(sign: str, folder: Path) -> None:
     assert len(configs()) == 2
 
 
+def test_no_experiment_is_a_level_too(folder: Path) -> None:
+    option(folder / "conf/experiment/b.yaml", "# @package _global_\narch: {depth: 1}\n")
+    assert command([*SMALL, "-m", "experiment=null,b", "study.name=s"]) == 0
+    assert arms() == ["experiment=null", "experiment=b"]
+    assert_all_planned_is_trained()
+    assert command([*SMALL]) == 0, "a run alone is that of the study"
+    assert len(configs()) == 2
+
+
 def test_levels_of_a_group_of_ones_own_keep_their_sign(folder: Path) -> None:
     for name, size in (("small", 256), ("large", 512)):
         option(folder / f"conf/preset/{name}.yaml", f"# @package _global_\nbatch_size: {size}\n")
@@ -215,6 +224,10 @@ def test_a_run_is_no_study_whatever_is_said_of_modes(mode: str, folder: Path) ->
         (["-m", "hydra/sweeper=basic", "optim=sgd,adamm"], "optimizer=adamm: no such option; did you mean adam?"),
         (["-m", "hydra/sweeper=basic", "experiment=quick,chd"], "hydra.job.chdir=true: a run stays in the folder"),
         (["-m", "hydra/sweeper=basic", "plot=scheduler", "optim=sgd,adam"], "plot: only ablate's own multirun has it"),
+        (
+            ["-m", "experiment=swept", "optim=sgd,adam"],
+            "experiment/swept.yaml: override /hydra/sweeper: basic: not heeded",
+        ),
         (["study=glob", "experiment=quick"], "study=glob: its file sets epochs"),
         (["--config-name", "lost"], "lost: provider=hydra.searchpath in main, path=nonexistent is not available."),
         (["+hydra.foo=1"], "hydra.foo: unknown key"),
@@ -225,6 +238,8 @@ def test_what_can_not_be_kept_is_refused_before_anything_trains(
     line: list[str], said: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     option(folder / "conf/experiment/chd.yaml", "# @package _global_\nhydra: {job: {chdir: true}}\n")
+    swept = "# @package _global_\ndefaults: [{override /hydra/sweeper: basic}]\n"
+    option(folder / "conf/experiment/swept.yaml", swept)
     option(folder / "conf/lost.yaml", "defaults: [config, _self_]\nhydra: {searchpath: [nonexistent]}\n")
     text = "# @package _global_\nepochs: 2\nstudy: {name: g, factors: {arch: [cylinder, pyramid]}}\n"
     option(folder / "conf/study/glob.yaml", text)

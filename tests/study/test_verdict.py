@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablate.study.verdict import MARGIN, Judgement, Observation, Verdict, holm, judge
+from ablate.study.model import Observation, holm
+from ablate.study.verdict import MARGIN, Judgement, Verdict, judge
 
 
 def study(accuracies: dict[str, list[float | None]], machines: list[str] | None = None) -> list[Observation]:
