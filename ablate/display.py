@@ -12,12 +12,32 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from rich.console import Console
+from rich.highlighter import RegexHighlighter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
+from rich.theme import Theme
 
 Item = TypeVar("Item")
 
 _PLAIN_WIDTH = 200  # a log has no edge to wrap at
+
+
+class _Verdicts(RegexHighlighter):
+    """Colours the verdicts, whose signs say the same without colour."""
+
+    base_style = "verdict."
+    highlights = (
+        r"(?P<better>\+ better)",
+        r"(?P<worse>- worse)",
+        r"(?P<equivalent>= equivalent)",
+        r"(?P<undecided>\? undecided)",
+    )
+
+
+_COLOURS = Theme(
+    {"verdict.better": "green", "verdict.worse": "red", "verdict.equivalent": "blue", "verdict.undecided": "yellow"},
+    inherit=False,
+)
 
 
 def mute() -> None:
@@ -112,7 +132,7 @@ class Screen:
 
 
 def _console() -> Console:
-    console = _Console(soft_wrap=True, highlight=False, markup=False)
+    console = _Console(soft_wrap=True, highlighter=_Verdicts(), markup=False, theme=_COLOURS)
     console.width = console.width if console.is_terminal else _PLAIN_WIDTH
     return console
 

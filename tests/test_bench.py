@@ -55,8 +55,9 @@ def test_killed_members_finish_each_cell_once(environment: dict[str, str]) -> No
 def test_simulated_studies_are_judged_right_about_as_often_as_is_promised() -> None:
     draw = np.random.default_rng(1)
     nothing = verdicts.simulate(verdicts._nothing, draw, (10, 3), 300)
-    assert nothing.wrong <= 0.08 and 0.935 <= nothing.covered <= 0.965
+    assert nothing.wrong <= 0.08 and nothing.covered and 0.935 <= nothing.covered <= 0.965
     large = verdicts.simulate(verdicts._large, draw, (10, 3), 300)
-    assert large.power >= 0.74 and large.wrong <= 0.08
-    assert verdicts.simulate(verdicts._at_the_margin, draw, (10, 5), 300).equal <= 0.05
+    assert large.power and large.power >= 0.74 and large.wrong <= 0.08
+    at_the_margin = verdicts.simulate(verdicts._at_the_margin, draw, (10, 5), 300).equal
+    assert at_the_margin is not None and at_the_margin <= 0.05
     assert verdicts.looks(draw, (4, 3), 300) <= 0.09

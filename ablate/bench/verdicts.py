@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import multiprocessing
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +21,9 @@ _SEED_SPREAD = 2.0  # of seeds, in residual deviations
 _MARGIN = 1.5  # in residual deviations
 _UNIT = 0.001  # a residual deviation, of accuracy
 
+_LOOKS = "no effect, a look a seed"
+_WITHOUT_AN_EFFECT = ("no effect", "a machine a seed")
+
 Table = npt.NDArray[np.float64]
 
 
@@ -26,37 +32,42 @@ class Found:
     """What a set of simulated studies came to, in shares of studies and of intervals."""
 
     wrong: float
-    power: float
-    covered: float
-    equal: float
+    power: float | None
+    covered: float | None
+    equal: float | None
     number: int
 
     def line(self) -> str:
         """In per cent, with the Monte-Carlo error of the false verdicts."""
         error = math.sqrt(max(self.wrong * (1 - self.wrong), 1e-9) / self.number)
-        return (
-            f"false {100 * self.wrong:4.1f} % (+-{100 * error:.1f})  first arm found {100 * self.power:5.1f} %  "
-            f"intervals {100 * self.covered:4.1f} %  first arm equivalent {100 * self.equal:4.1f} %"
-        )
+        others = {"first arm found": self.power, "intervals": self.covered, "first arm equivalent": self.equal}
+        said = "".join(f"  {name} {100 * share:5.1f} %" for name, share in others.items() if share is not None)
+        return f"false {100 * self.wrong:4.1f} % (+-{100 * error:.1f}){said}"
 
 
 def verdicts(studies: int, seed: int) -> int:
     """Print what the verdicts do on so many simulated studies of each kind; 0 if false ones keep to their limit."""
+    sizes = list(itertools.product(_ARMS, _SEEDS))
+    jobs = [(name, size, studies, seed) for size in sizes for name in (*_KINDS, _LOOKS)]
     worst = 0.0
-    for num_arms in _ARMS:
-        for num_seeds in _SEEDS:
-            draw = np.random.default_rng([seed, num_arms, num_seeds])
-            print(f"{num_arms} arms, {num_seeds} seeds, {studies} studies each", flush=True)
-            for name, kind in _KINDS.items():
-                found = simulate(kind, draw, (num_arms, num_seeds), studies)
-                print(f"  {name:32} {found.line()}", flush=True)
-                if name in ("no effect", "a machine a seed"):
-                    worst = max(worst, found.wrong - 1.645 * math.sqrt(0.05 * 0.95 / studies))
-            wrong = looks(draw, (num_arms, num_seeds), studies)
-            print(f"  {'no effect, a look a seed':32} false {100 * wrong:4.1f} %", flush=True)
-            worst = max(worst, wrong - 1.645 * math.sqrt(0.05 * 0.95 / studies))
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # of each process, which has a core to itself
+    with multiprocessing.get_context("spawn").Pool() as pool:
+        for (name, size, _, _), found in zip(jobs, pool.imap(_simulated, jobs), strict=True):
+            if name == next(iter(_KINDS)):
+                print(f"{size[0]} arms, {size[1]} seeds, {studies} studies each", flush=True)
+            print(f"  {name:32} {found.line()}", flush=True)
+            if name in (*_WITHOUT_AN_EFFECT, _LOOKS):
+                worst = max(worst, found.wrong - 1.645 * math.sqrt(0.05 * 0.95 / studies))
     print(f"false verdicts without an effect: {'at most 5 %' if worst <= 0.05 else 'MORE THAN 5 %'}")
     return 0 if worst <= 0.05 else 1
+
+
+def _simulated(job: tuple[str, tuple[int, int], int, int]) -> Found:
+    name, size, studies, seed = job
+    draw = np.random.default_rng([seed, *size, [*_KINDS, _LOOKS].index(name)])
+    if name == _LOOKS:
+        return Found(looks(draw, size, studies), None, None, None, studies)
+    return simulate(_KINDS[name], draw, size, studies)
 
 
 def simulate(

@@ -14,7 +14,7 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypeVar
 
 from annotated_types import Ge, Le
 from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError, with_config
@@ -24,6 +24,10 @@ from ablate.error import UserError
 from ablate.record import layout
 from ablate.record.layout import Layout
 from ablate.record.status import Status
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 _MOST_BYTES = 1 << 28  # of a record: far more than any has
 _LENIENT = ConfigDict(extra="allow", allow_inf_nan=False)
@@ -134,6 +138,7 @@ class Utterance(TypedDict):
     name: str
     correct: Number
     frames: Number
+    speaker: NotRequired[str]
 
 
 def result(run: Path) -> Result | None:
@@ -165,6 +170,24 @@ def utterances(run: Path) -> list[Utterance]:
         return found
 
     return _read(run / layout.UTTERANCES, parse, "the run's result still counts") or []
+
+
+def confusion(run: Path) -> npt.NDArray[np.int64] | None:
+    """Counts (true class, predicted class) on validation in the best epoch; none where there are none.
+
+    Raises `UserError` where they are malformed.
+    """
+    import numpy as np
+
+    def parse(content: bytes) -> npt.NDArray[np.int64]:
+        found = np.load(io.BytesIO(content), allow_pickle=False)
+        if not isinstance(found, np.ndarray) or found.dtype.kind not in "iu":
+            raise ValueError("expected whole numbers")
+        if found.ndim != 2 or found.shape[0] != found.shape[1] or found.min(initial=0) < 0:
+            raise ValueError(f"expected counts (classes, classes), found {found.shape}")
+        return found.astype(np.int64)
+
+    return _read(run / layout.CONFUSION, parse, "the run's result still counts")
 
 
 def plan(places: Layout, study: str) -> PlanRecord | None:
@@ -201,7 +224,7 @@ def _read(path: Path, parse: Callable[[bytes], Read], remedy: str) -> Read | Non
     try:
         content = _content(path)
         return None if content is None else parse(content)
-    except (ValueError, RecursionError, OSError, csv.Error) as error:
+    except (ValueError, EOFError, RecursionError, OSError, csv.Error) as error:
         raise UserError(f"{path}: {_line(error)}; {remedy}") from error
 
 

@@ -19,7 +19,7 @@ from ablate.study.design import split
 from ablate.study.model import Observation
 from ablate.study.verdict import Flag, Judgement, judge
 
-_RATE = "optimizer.lr"
+RATE = "optimizer.lr"
 _FINAL: tuple[Status, ...] = ("finished", "diverged", "failed")  # that no more is to be expected of
 
 
@@ -32,6 +32,7 @@ class Study:
     results: dict[str, Result]  # by key, of those that have ended
     folders: dict[str, Path]  # by key: the run's folder
     planned_seeds: int
+    places_of_data: list[str]  # overrides, of this machine
     notes: list[str] = field(default_factory=list)  # what was left out, and why
 
     @property
@@ -68,20 +69,25 @@ def gather(output_dirs: Sequence[Path], name: str) -> Study:
         for place, other in plans[1:]
         if other["plan_id"] != plan["plan_id"]
     ]
-    study = Study(plan, {}, {}, {}, _planned_seeds(home, plan), notes)
+    study = Study(plan, {}, {}, {}, _planned_seeds(home, plan), _places_of_data(home, name), notes)
     for cell in plan["cells"]:
         _gather_cell(study, places, cell["key"])
     return study
 
 
-def judgement(study: Study) -> Judgement | None:
-    """The verdicts on the seeds that are complete; none before the first of them."""
+def observed(study: Study) -> list[Observation]:
+    """The runs of the seeds that are complete."""
     waiting = {cell["seed"] for cell in study.cells if study.statuses[cell["key"]] not in _FINAL}
-    observations = [
+    return [
         Observation(cell["arm"], cell["seed"], _machine(result), result["metrics"]["val/accuracy"])
         for cell in study.cells
         if cell["seed"] not in waiting and (result := study.results.get(cell["key"]))
     ]
+
+
+def judgement(study: Study) -> Judgement | None:
+    """The verdicts on the seeds that are complete; none before the first of them."""
+    observations = observed(study)
     if not any(each.arm == study.plan["baseline"] and each.accuracy is not None for each in observations):
         return None
     return judge(observations, study.plan["baseline"], study.planned_seeds, study.plan.get("margin"))
@@ -89,14 +95,14 @@ def judgement(study: Study) -> Judgement | None:
 
 def flags_of_rates(study: Study) -> dict[str, Flag]:
     """The arms whose learning rate was not varied, or is best at the border of those that were tried."""
-    levels = study.plan.get("factors", {}).get(_RATE, [])
+    levels = study.plan.get("factors", {}).get(RATE, [])
     if len(levels) < 2:
         return dict.fromkeys(study.arms, "not-re-tuned")
-    ordered = sorted(levels, key=_number)
+    ordered = sorted(levels, key=number)
     found: dict[str, Flag] = {}
-    for setting in {_without_rate(arm) for arm in study.arms}:
-        arms = {study.levels(arm).get(_RATE, ""): arm for arm in study.arms if _without_rate(arm) == setting}
-        means = {level: mean for level, arm in arms.items() if (mean := _mean(study, arm)) is not None}
+    for setting in {without_rate(arm) for arm in study.arms}:
+        arms = {study.levels(arm).get(RATE, ""): arm for arm in study.arms if without_rate(arm) == setting}
+        means = {level: mean for level, arm in arms.items() if (mean := mean_of(study, arm)) is not None}
         if means and max(means, key=lambda level: means[level]) in (ordered[0], ordered[-1]):
             found |= dict.fromkeys(arms.values(), "not-re-tuned")
     return found
@@ -137,16 +143,25 @@ def _planned_seeds(place: Layout, plan: PlanRecord) -> int:
     return min(numbers)
 
 
+def _places_of_data(place: Layout, name: str) -> list[str]:
+    """Where the study's command found its data."""
+    with contextlib.suppress(UserError):
+        if command := reading.command(place, name):
+            return [each for each in command["overrides"] if each.startswith(("data.root=", "data.alignments="))]
+    return []
+
+
 def _machine(result: Result) -> str:
     machine = result.get("machine")
     return machine["name"] if machine else ""
 
 
-def _without_rate(arm: str) -> str:
-    return ",".join(part for part in split(arm) if not part.startswith(f"{_RATE}="))
+def without_rate(arm: str) -> str:
+    """An arm's name but for its learning rate."""
+    return ",".join(part for part in split(arm) if not part.startswith(f"{RATE}="))
 
 
-def _mean(study: Study, arm: str) -> float | None:
+def mean_of(study: Study, arm: str) -> float | None:
     """The mean accuracy of an arm's runs; the worst there is where one diverged."""
     found = [
         accuracy if (accuracy := result["metrics"]["val/accuracy"]) is not None else 0.0
@@ -156,7 +171,8 @@ def _mean(study: Study, arm: str) -> float | None:
     return sum(found) / len(found) if found else None
 
 
-def _number(level: str) -> float:
+def number(level: str) -> float:
+    """A level as a number, 0 where it is none."""
     with contextlib.suppress(ValueError):
         return float(level)
     return 0.0

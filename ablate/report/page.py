@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ablate.config.override import for_shell
+from ablate.recipe.data.phoneme import PHONEMES
 from ablate.record.reading import CellRecord
+from ablate.report.findings import Findings, findings, hours, most_changed, origins
 from ablate.report.gather import Study
-from ablate.report.picture import forest, pictures
-from ablate.report.words import flagged, next_steps, noise, points, verdict_words
+from ablate.report.picture import confusions, forest, pictures
+from ablate.report.words import flagged, next_steps, noise, points, short, verdict_words
+from ablate.study.plan import untold
 from ablate.study.verdict import Judgement, Verdict
+
+Name = Callable[[str], str]
 
 
 def page(study: Study, judgement: Judgement | None) -> str:
@@ -24,27 +31,47 @@ def page(study: Study, judgement: Judgement | None) -> str:
     seeds = sorted({cell["seed"] for cell in study.cells})
     by_place = {(cell["arm"], cell["seed"]): study.statuses[cell["key"]] for cell in study.cells}
     # Our own pictures are markup; the texts in them are escaped by what draws them.
-    drawn = [(title, Markup(picture)) for title, picture in pictures(study, judgement)]
+    drawn = [(title, Markup(picture), what) for title, picture, what in pictures(study, judgement)]
+    found = findings(study, judgement) if judgement else None
+    confused = found and found.confused
+    names = PHONEMES if confused and len(confused.of_arm) == len(PHONEMES) else []
+    names = names or [str(number) for number in range(len(confused.of_arm) if confused else 0)]
+    by_arm, by_member = hours(study)
+    name = partial(short, study)
+    verdicts = sorted(flagged(study, judgement), key=lambda each: -(each.effect or -1.0)) if judgement else []
+    of_all = [flag for flag in (verdicts[0].flags if verdicts else ()) if all(flag in each.flags for each in verdicts)]
     return environment.get_template("page.html").render(
         study=study,
         judgement=judgement,
-        answer=answer(judgement),
-        verdicts=flagged(study, judgement) if judgement else [],
-        forest=Markup(forest(judgement)) if judgement and judgement.verdicts else "",
+        answer=answer(judgement, name),
+        short=name,
+        verdicts=verdicts,
+        flags_of_all=of_all,
+        forest=Markup(forest(judgement, name)) if judgement and judgement.verdicts else "",
+        found=found,
+        interaction_words=interaction_words(found) if found else [],
+        untold=untold(study.plan["design"], len(study.levels(study.plan["baseline"])), study.plan.get("aliases", [])),
+        curse=curse(found, name) if found else None,
+        confusions=[Markup(picture) for picture in confusions(confused, names)] if confused else [],
+        most_changed=most_changed(confused, names) if confused else [],
+        by_arm=by_arm,
+        by_member=by_member,
+        origins=origins(study),
         noise=noise(judgement) if judgement else [],
         pictures=drawn,
         seeds=seeds,
         coverage=[(arm, [by_place.get((arm, seed), "-") for seed in seeds]) for arm in study.arms],
         next_steps=next_steps(study, judgement),
         points=points,
-        in_words=in_words,
+        in_words=partial(in_words, baseline=judgement.means.get(judgement.baseline) if judgement else None),
+        between=between,
         p_value=p_value,
         verdict_words=verdict_words,
         command=command,
     )
 
 
-def answer(judgement: Judgement | None) -> str:
+def answer(judgement: Judgement | None, name: Name = str) -> str:
     """What came out, in two sentences."""
     if judgement is None:
         return "Nothing can be said yet. No seed has all of its runs."
@@ -54,30 +81,79 @@ def answer(judgement: Judgement | None) -> str:
         word: [each.arm for each in judgement.verdicts if each.word == word]
         for word in ("better", "worse", "equivalent", "undecided")
     }
-    count = len(judgement.verdicts)
+    count, baseline = len(judgement.verdicts), name(judgement.baseline)
     if named["better"]:
         best = max((each for each in judgement.verdicts if each.word == "better"), key=lambda each: each.effect or 0.0)
-        first = f"{best.arm} is better than {judgement.baseline}: {in_words(best)}."
+        first = f"{name(best.arm)} is better than the baseline ({baseline}): {in_words(best)}."
         if len(named["better"]) > 1:
-            first = f"{len(named['better'])} arms are better than {judgement.baseline}, most of all {best.arm}: "
+            first = (
+                f"{len(named['better'])} arms are better than the baseline ({baseline}), most of all {name(best.arm)}: "
+            )
             first += f"{in_words(best)}."
+    elif count == 1:
+        (only,) = judgement.verdicts
+        how = {"worse": "is worse than", "equivalent": "is equivalent to"}.get(only.word, "is not settled against")
+        return f"{name(only.arm)} {how} the baseline ({baseline}). The difference: {in_words(only)}."
     else:
-        first = f"None of {count} arms is shown to be better than {judgement.baseline}."
+        first = f"None of {count} arms is shown to be better than the baseline ({baseline})."
     others = [f"{len(named[word])} {word}" for word in ("worse", "equivalent", "undecided") if named[word]]
-    return f"{first} {'Of the others, ' if named['better'] else ''}{', '.join(others) or 'none is left'}."
+    if not others:
+        return f"{first} No arm is left."
+    return f"{first} Of {'the others' if named['better'] else 'them'}, {', '.join(others)}."
 
 
-def in_words(verdict: Verdict) -> str:
-    """A difference in points with its interval.
+def in_words(verdict: Verdict, baseline: float | None = None) -> str:
+    """A difference in points with its interval, and what part of the baseline's errors it is.
 
-    >>> in_words(Verdict("a", "better", 0.008, 0.003, 0.013, 0.001, 3))
-    '+0.80 points, between +0.30 and +1.30'
+    >>> in_words(Verdict("a", "better", 0.008, 0.003, 0.013, 0.001, 3), baseline=0.6)
+    '+0.80 points, between +0.30 and +1.30: 2 % of the errors'
     """
     if verdict.effect is None:
         return "all runs diverged" if verdict.num_diverged else "can't be told from these runs"
-    if verdict.low is None:
-        return f"{points(verdict.effect)} points"
-    return f"{points(verdict.effect)} points, between {points(verdict.low)} and {points(verdict.high)}"
+    said = between(verdict.effect, verdict.low, verdict.high)
+    if baseline is None or baseline >= 1:
+        return said
+    share = 100 * abs(verdict.effect) / (1 - baseline)
+    return f"{said}: {share:.0f} % {'of the' if verdict.effect >= 0 else 'more'} errors"
+
+
+def between(effect: float, low: float | None, high: float | None) -> str:
+    """A difference in points with its interval.
+
+    >>> between(0.008, 0.003, 0.013)
+    '+0.80 points, between +0.30 and +1.30'
+    """
+    interval = "" if low is None else f", between {points(low)} and {points(high)}"
+    return f"{points(effect)} points{interval}"
+
+
+def curse(found: Findings, name: Name = str) -> str | None:
+    """What is to be expected of the arm that looks best; none where the baseline does."""
+    if found.best is None or found.best.effect is None:
+        return None
+    said = f"{name(found.best.arm)} was picked for looking best, and so looks better than it is."
+    if found.kept is None:
+        return f"{said} With fewer than four arms there is no telling by how much."
+    seeming, expected = points(found.best.effect), points(found.kept * found.best.effect)
+    return (
+        f"{said} Of its {seeming} points {expected} are to be expected again: the arms' means, drawn together by as "
+        f"much of their spread as the noise explains (James and Stein), keep {100 * found.kept:.0f} % of it."
+    )
+
+
+def interaction_words(found: Findings) -> list[tuple[str, str, float | None]]:
+    """Each pair of factors: its name, its largest interaction in words, and the p value of there being any."""
+    rows = []
+    for term in found.both:
+        name = " x ".join(term.factors)
+        largest = max(term.contrasts, key=lambda each: abs(each.estimate.effect), default=None)
+        if largest is None:
+            rows.append((name, "can't be told from these arms", term.p_adjusted))
+            continue
+        both = " with ".join(f"{factor}={level}" for factor, level in zip(term.factors, largest.levels, strict=True))
+        said = between(largest.estimate.effect, *largest.estimate.interval())
+        rows.append((name, f"{both}: {said} beyond the sum of both", term.p_adjusted))
+    return rows
 
 
 def p_value(p: float | None) -> str:

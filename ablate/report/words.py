@@ -28,6 +28,15 @@ def points(accuracy: float | None, *, signed: bool = True) -> str:
     return f"{100 * accuracy:+.2f}" if signed else f"{100 * accuracy:.2f}"
 
 
+def short(study: Study, arm: str) -> str:
+    """An arm's levels: options by their names alone, values with that of their key."""
+    parts = [
+        level if "." not in name and level.isidentifier() else f"{name.rpartition('.')[2]}={level}"
+        for name, level in study.levels(arm).items()
+    ]
+    return ", ".join(parts) or arm
+
+
 def flagged(study: Study, judgement: Judgement) -> list[Verdict]:
     """The verdicts with the flags that the whole of the study tells."""
     rates = flags_of_rates(study)
@@ -51,18 +60,18 @@ def verdict_words(verdict: Verdict) -> str:
 
 
 def table(study: Study, judgement: Judgement) -> list[list[str]]:
-    """Header and rows: a column a factor, the accuracy in per cent, the effect in points, its interval, the verdict."""
+    """Header and a row an arm: levels, accuracy in per cent, effect in points, half its interval, runs, verdict."""
     factors = list(study.levels(study.plan["baseline"])) or ["arm"]
-    header = [*(name.rpartition(".")[2] for name in factors), "accuracy", "effect", "95 %", "n", "verdict"]
+    header = [*(name.rpartition(".")[2] for name in factors), "accuracy", "effect", "± 95 %", "n", "verdict"]
     rows = [
         [*_levels(study, judgement.baseline, factors), points(judgement.means.get(judgement.baseline), signed=False),
          "", "", str(_number_of_runs(study, judgement.baseline)), "  baseline"],
     ]  # fmt: skip
     for each in judgement.verdicts:
-        interval = f"{points(each.low)} to {points(each.high)}" if each.low is not None else ""
+        half = None if each.high is None or each.effect is None else each.high - each.effect
         mean = points(judgement.means.get(each.arm), signed=False)
         rows.append(
-            [*_levels(study, each.arm, factors), mean, points(each.effect), interval, str(each.n),
+            [*_levels(study, each.arm, factors), mean, points(each.effect), points(half, signed=False), str(each.n),
              verdict_words(each)]
         )  # fmt: skip
     return [header, *rows]
@@ -162,11 +171,13 @@ def _number_of_runs(study: Study, arm: str) -> int:
 
 
 def _laid_out(rows: list[list[str]]) -> list[str]:
-    """Rows with their columns below each other; a factor's column gives way where 80 columns are not enough."""
+    """Rows with their columns below each other; where 80 are not enough, factors' names give way, then their levels."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     factors = len(rows[0]) - 5
     while sum(widths) + 2 * (len(widths) - 1) > _MOST_COLUMNS and max(widths[:factors]) > 6:
-        widths[widths.index(max(widths[:factors]))] -= 1
+        levels = [max(len(row[column]) for row in rows[1:]) for column in range(factors)]
+        spare = [width - level for width, level in zip(widths[:factors], levels, strict=True)]
+        widths[spare.index(max(spare)) if max(spare) > 0 else widths.index(max(widths[:factors]))] -= 1
     return [
         "  ".join(_cut(text, width).ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
         for row in rows

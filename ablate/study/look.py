@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 _RATE = 0.05
 _RESERVE = 0.01
-_LAST = {2: 0.034, 3: 0.042, 6: 0.048}
+_LAST = {2: 0.034, 3: 0.038, 6: 0.048}
 """The level of the last planned look, from so many arms on."""
 
 

@@ -16,7 +16,8 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 _COVERAGE = 0.95
-_OUT_OF_LINE = 0.05  # the chance at which any arm of a study without such is called noisier
+_OUT_OF_LINE = 0.01  # the chance of an arm's spread, if it is like the others', at which it counts as noisier
+_FAR_OUT = 0.001  # that of any arm's, at which it is kept out of the others' error
 _TINY = 1e-9
 
 
@@ -111,12 +112,12 @@ class Model:
         self.degrees = len(self.values) - round(float(np.trace(self.hat)))
         self.groups = np.array([self.arms.index(each.arm) for each in observations], dtype=np.int64)
         self.own = self._of_arms()
-        self.noisy = self._noisy()
+        self.noisy = self._out_of_line(_OUT_OF_LINE)
         self.variance, self.pooled_degrees = self._pooled()
 
     @property
     def deviation(self) -> float | None:
-        """The residual standard deviation, of the arms that are not noisier."""
+        """The residual standard deviation, of the arms that are not far out of line."""
         return None if self.variance is None else math.sqrt(self.variance)
 
     def weights(self, arm: str, baseline: str) -> Array | None:
@@ -151,18 +152,18 @@ class Model:
             found.append(_Own(variance, share, degrees, float(special.fdtrc(degrees, others, ratio))))
         return found
 
-    def _noisy(self) -> set[int]:
-        """The arms whose spread is out of line with that of the others."""
-        limit = _OUT_OF_LINE / max(len(self.arms), 1)
+    def _out_of_line(self, limit: float) -> set[int]:
+        """The arms whose spread is so large by chance at most as often; none where two arms are not left for all."""
         found = {arm for arm, own in enumerate(self.own) if own.degrees and own.chance < limit}
         return found if len(found) <= len(self.arms) - 2 else set()
 
     def _pooled(self) -> tuple[float | None, int]:
         if self.degrees < 1:
             return None, 0
-        if not self.noisy:
+        far_out = self._out_of_line(_FAR_OUT / len(self.arms))
+        if not far_out:
             return float(self.residuals @ self.residuals) / self.degrees, self.degrees
-        rows = ~np.isin(self.groups, list(self.noisy))
+        rows = ~np.isin(self.groups, list(far_out))
         design, values = self.design[rows], self.values[rows]
         degrees = len(values) - int(np.linalg.matrix_rank(design))
         if degrees < 1:

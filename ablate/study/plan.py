@@ -112,20 +112,23 @@ def limits(plan: Plan, detectable: float | None, noise: float | None, split_seed
         lines.append(f"can detect differences of {detectable:.1f} seed-to-seed deviations{in_points}, 4 times in 5")
         if noise is not None and plan.margin is not None and noise * detectable > plan.margin:
             lines.append(f"can hardly show that arms are equal within study.margin={plan.margin:g}: more seeds can")
-    told = {
-        "ofat": "can't tell whether factors interact: each is changed alone",
-        "path": "can't tell a factor's effect from its place in the path",
-        "zip": "can't tell the factors from each other: they change together",
-    }
-    if plan.design in told and len(plan.factors) > 1:
-        lines.append(told[plan.design])
-    if plan.aliases:
-        lines.append("can't tell apart: " + "; ".join(plan.aliases))
+    lines += untold(plan.design, len(plan.factors), plan.aliases)
     if split_seeds:
         lines.append(
             "members share seeds, so that some arms meet only across machines (confounded): as many seeds cure it"
         )
     return lines
+
+
+def untold(design: str, num_factors: int, aliases: Sequence[str]) -> list[str]:
+    """What a design of so many factors can't tell, however many seeds it has."""
+    by_design = {
+        "ofat": "can't tell whether factors interact: each is changed alone",
+        "path": "can't tell a factor's effect from its place in the path",
+        "zip": "can't tell the factors from each other: they change together",
+    }
+    found = [by_design[design]] if design in by_design and num_factors > 1 else []
+    return [*found, "can't tell apart: " + "; ".join(aliases)] if aliases else found
 
 
 def _difference(arm: str, baseline: str) -> str:

@@ -97,7 +97,7 @@ def _is_best(progress: Progress) -> bool:
 
 
 def _record_best(training: Training, judged: Judged, writer: Writer) -> None:
-    """Weights, confusion counts (true class, predicted class) and counts an utterance, of the best epoch."""
+    """Weights, confusion counts (true class, predicted class), and counts an utterance, of the best epoch."""
     writer.write_tensors(layout.BEST, {name: value.cpu() for name, value in training.model.state_dict().items()})
     classes, table = len(PHONEMES), training.val.table
     pairs = table.labels.long() * classes + judged.predictions.long()
@@ -110,8 +110,9 @@ def _record_best(training: Training, judged: Judged, writer: Writer) -> None:
     counts = correct[ends] - correct[ends - table.lengths]
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(["name", "correct", "frames"])
-    lines.writerows(zip(table.names, counts.tolist(), table.lengths.tolist(), strict=True))
+    lines.writerow(["name", "correct", "frames", "speaker"])
+    speakers = table.speakers or [""] * len(table.names)
+    lines.writerows(zip(table.names, counts.tolist(), table.lengths.tolist(), speakers, strict=True))
     writer.write(layout.UTTERANCES, text.getvalue().encode())
 
 

@@ -39,7 +39,7 @@ def test_a_studys_verdicts_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> 
         lines = text.splitlines()
         assert "question: Which shape?" in lines
         header = next(line for line in lines if line.startswith("arch"))
-        assert header.split() == ["arch", "optimizer", "accuracy", "effect", "95", "%", "n", "verdict"]
+        assert header.split() == ["arch", "optimizer", "accuracy", "effect", "±", "95", "%", "n", "verdict"]
         rows = {" ".join(line.split()[:2]): line for line in lines if line.startswith(("cylinder", "pyramid"))}
         assert rows["cylinder adamw"].endswith("baseline") and " 51.00 " in rows["cylinder adamw"]
         assert rows["cylinder sgd"].endswith("- worse") and "-5.87" in rows["cylinder sgd"]
@@ -107,7 +107,7 @@ def test_the_page_is_whole_by_itself_and_the_same_from_the_same_records(capsys: 
     assert all(address.startswith("#") for address in page.addresses), page.addresses
     assert not re.search(r"url\((?!#)", text) and "script" not in page.tags
     assert page.tags.count("svg") == 3 and page.tags.count("h1") == 1 and "<h1>Which shape?</h1>" in text
-    assert "arch=pyramid,optimizer=adamw is better than arch=cylinder,optimizer=adamw: +3.00 points" in text
+    assert "pyramid, adamw is better than the baseline (cylinder, adamw): +3.00 points" in text
     assert "+3.00 points, between" in text and "all runs diverged" in text
 
 
@@ -130,12 +130,12 @@ def test_what_a_name_or_a_question_puts_into_the_page_is_text(capsys: pytest.Cap
     ("table", "answer"),
     [
         ({"a=1": [0.5]}, "There is one arm, hence nothing to compare"),
-        ({"a=1": [0.5], "a=2": [0.6]}, "None of 1 arms is shown to be better than a=1. 1 undecided."),
+        ({"a=1": [0.5], "a=2": [0.6]}, "a=2 is not settled against the baseline (a=1). The difference: +10.00"),
         ({"a=1": ["", ""], "a=2": [0.6, 0.6]}, "Nothing can be said yet."),
         ({"a=1": [None, None], "a=2": [None, None]}, "Nothing can be said yet."),
-        ({"a=1": [0.5, 0.5], "a=2": [0.5, 0.5]}, "1 equivalent"),
+        ({"a=1": [0.5, 0.5], "a=2": [0.5, 0.5]}, "a=2 is equivalent to the baseline (a=1)"),
         ({"a=1": [0.5, 0.52, 0.51], "a=2": ["x", "x", "x"]}, "one arm, hence nothing"),
-        ({"a=1": [0.5, None, 0.51], "a=2": [0.5, 0.55, ""]}, "None of 1 arms"),
+        ({"a=1": [0.5, None, 0.51], "a=2": [0.5, 0.55, ""]}, "a=2 is not settled against"),
     ],
 )
 def test_odd_studies_have_a_sensible_page(

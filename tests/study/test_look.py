@@ -11,7 +11,7 @@ def test_levels_by_hand() -> None:
     assert look(4, 1, 3).level == 0
     assert look(4, 2, 3).level == pytest.approx(0.05 * 8 / 27)
     assert look(4, 3, 5).level == pytest.approx(0.05 * (27 - 8) / 125)
-    assert look(2, 3, 3).level == 0.034 and look(5, 3, 3).level == 0.042 and look(30, 8, 8).level == 0.048
+    assert look(2, 3, 3).level == 0.034 and look(5, 3, 3).level == 0.038 and look(30, 8, 8).level == 0.048
     assert [look(4, seeds, 3).level for seeds in (4, 5, 6)] == [0.005, 0.0025, 0.00125]
 
 

@@ -91,9 +91,14 @@ class Recordings:
         return [entry.frames for entry in self._sound]
 
     @property
+    def speaker_of_each(self) -> list[str]:
+        """Who speaks in each sound utterance."""
+        return [entry.speaker for entry in self._sound]
+
+    @property
     def speakers(self) -> set[str]:
         """Who speaks in the sound utterances."""
-        return {entry.speaker for entry in self._sound}
+        return set(self.speaker_of_each)
 
     @property
     def faults(self) -> dict[str, list[str]]:

@@ -25,7 +25,8 @@ class FrameTable:
     utterances, so that a window of up to `GAP` frames a side never holds another utterance's frames; where the
     boundary is to bleed, only before the first and after the last one, as the course's starter has it.
     `labels` (frames,) uint8: a class for each real frame.  `centre` (frames,) int32: its row in `features`.
-    `lengths` (utterances,) int64: the number of frames of each.  `dropped`: what is wrong with utterances left out.
+    `lengths` (utterances,) int64: the number of frames of each.  `speakers`: who speaks in each, where that is known.
+    `dropped`: what is wrong with utterances left out.
     """
 
     features: Tensor
@@ -33,6 +34,7 @@ class FrameTable:
     centre: Tensor
     lengths: Tensor
     names: tuple[str, ...]
+    speakers: tuple[str, ...] = ()
     dropped: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @staticmethod
@@ -67,7 +69,7 @@ class FrameTable:
             normalize(read)
             features.copy_(read)
             labels.copy_(classes)
-        return dataclasses.replace(table, dropped=recordings.faults)
+        return dataclasses.replace(table, speakers=tuple(recordings.speaker_of_each), dropped=recordings.faults)
 
     def utterances(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Views of each utterance's features (frames, mfcc) and labels (frames,): writing fills the table."""
