@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 
 from ablate.command.frame import framed
-from ablate.config.check import nearest
 from ablate.config.compose import Composer
 from ablate.config.describe import Described, described_option, described_settings, option_comment, option_text
 from ablate.config.override import canonical_override
 from ablate.config.settings import GROUPS, Group
+from ablate.config.spelling import nearest
 from ablate.error import UserError
 
 _USAGE = "ablate help TOPIC: a group (arch), an option (optim=sam), a key (arch.depth, study.seeds) or a node (wandb)"

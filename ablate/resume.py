@@ -8,9 +8,10 @@ from pathlib import Path
 
 from ablate.command.frame import framed
 from ablate.command.line import read
-from ablate.config.check import nearest, refuse
+from ablate.config.check import refuse
 from ablate.config.compose import Composer, is_of_hydra
 from ablate.config.override import name_of, quoted, value_of
+from ablate.config.spelling import nearest
 from ablate.error import UserError
 from ablate.record import reading
 from ablate.record.layout import Layout

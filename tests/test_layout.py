@@ -32,6 +32,7 @@ COVERED_ELSEWHERE = {
     "command/refusal.py": "command/test_diagnosis.py",
     "config/override.py": "command/test_line.py",
     "config/settings.py": "config/test_check.py",
+    "config/spelling.py": "command/test_diagnosis.py",
     "bench/__main__.py": "test_bench.py",
     "display.py": "test_run.py",
     "error.py": "training/test_prepare.py",

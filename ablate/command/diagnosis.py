@@ -11,11 +11,12 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
-from ablate.config.check import by_another_name, check_settings, guess, hint_of, is_table, nearest, node_problems
+from ablate.config.check import check_settings, hint_of, is_table, node_problems
 from ablate.config.compose import Composer, is_of_hydra, resolve
 from ablate.config.folder import user_conf_dir
 from ablate.config.override import ALIASES, for_shell, name_of, value_of
 from ablate.config.settings import GROUPS
+from ablate.config.spelling import by_another_name, guess, nearest
 from ablate.error import UserError
 
 _PLUGINS = {

@@ -14,9 +14,9 @@ from pathlib import Path
 from hydra.errors import OverrideParseException
 
 from ablate.config import compose
-from ablate.config.check import guess
 from ablate.config.override import ALIASES, NOTHING, canonical_override, for_shell, name_of, value_of
 from ablate.config.settings import GROUPS, Settings
+from ablate.config.spelling import guess
 from ablate.error import UserError
 
 _PROGRAM = re.compile(r"^(\S*uv\s+run\s+)?(\S*python\S*\s+-m\s+ablate(\.run)?|ablate)(\s+run)?(?=\s)")

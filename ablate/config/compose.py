@@ -37,10 +37,10 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.config.check import nearest
 from ablate.config.folder import PRIMARY, conf_dir, user_conf_dir
 from ablate.config.override import NOTHING, name_of, value_of
 from ablate.config.settings import GROUPS, Config
+from ablate.config.spelling import nearest
 from ablate.error import UserError
 from ablate.record.key import is_outside, leaves
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ablate.config.check import nearest
+from ablate.config.spelling import nearest
 from ablate.error import UserError
 from ablate.record import reading
 from ablate.record.layout import Layout

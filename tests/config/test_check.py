@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ablate.config.check import check, guess, instantiate, nearest
+from ablate.config.check import check, instantiate
+from ablate.config.spelling import guess, nearest
 from ablate.error import UserError
 from tests.trainings import checked
 
