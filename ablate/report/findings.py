@@ -54,7 +54,7 @@ class Findings:
 
 def findings(study: Study, judgement: Judgement) -> Findings:
     """All of it, as far as the records tell; what is malformed is named among the study's notes."""
-    model = Model([each for each in observed(study) if each.accuracy is not None], list(judgement.means))
+    model = model_of(study, judgement)
     ahead = [each for each in judgement.verdicts if each.effect is not None and each.effect > 0]
     best = max(ahead, key=lambda each: each.effect or 0.0, default=None)
     main, both = effects_of_factors(study, model)
@@ -68,6 +68,11 @@ def findings(study: Study, judgement: Judgement) -> Findings:
         dev_set=_dev_sets(study, judgement),
         confused=_confused(study, judgement),
     )
+
+
+def model_of(study: Study, judgement: Judgement) -> Model:
+    """The fit that the verdicts are made by."""
+    return Model([each for each in observed(study) if each.accuracy is not None], list(judgement.means))
 
 
 def effects_of_factors(study: Study, model: Model) -> tuple[list[Term], list[Term]]:

@@ -10,11 +10,13 @@ from pathlib import Path
 from ablate.error import UserError
 from ablate.record import reading
 from ablate.record.layout import Layout
+from ablate.report.findings import effects_of_factors, model_of
 from ablate.report.gather import Study, flags_of_rates, gather
 from ablate.study.verdict import Judgement, Verdict
 
 _SIGNS = {"better": "+", "worse": "-", "equivalent": "=", "undecided": "?"}
 _MOST_COLUMNS = 80
+_SURELY = 0.05
 
 
 def points(accuracy: float | None, *, signed: bool = True) -> str:
@@ -89,8 +91,7 @@ def lines(study: Study, judgement: Judgement | None) -> list[str]:
         return [*found, "no verdict yet: no seed has all of its runs", *next_steps(study, None)]
     found += ["", *_laid_out(table(study, judgement)), ""]
     found += [judgement.look.sentence(), *noise(judgement)]
-    if flags := _flag_lines(flagged(study, judgement)):
-        found += flags
+    found += [*_effects(study, judgement), *_flag_lines(flagged(study, judgement))]
     return [*found, *next_steps(study, judgement)]
 
 
@@ -142,6 +143,25 @@ def noise(judgement: Judgement) -> list[str]:
         found.append(f"machines differ by up to {100 * judgement.machine_spread:.2f} points, which is taken out")
     found.append(f"equivalent means: within {100 * judgement.margin:.2f} points of the baseline")
     return found
+
+
+def _effects(study: Study, judgement: Judgement) -> list[str]:
+    """What each factor does, a line each, and which of them depend on one another."""
+    main, both = effects_of_factors(study, model_of(study, judgement))
+    found = []
+    for term in main:
+        parts = []
+        for each in term.contrasts:
+            low, high = each.estimate.interval()
+            half = "" if low is None or high is None else f" ± {points((high - low) / 2, signed=False)}"
+            parts.append(f"{each.levels[0]} {points(each.estimate.effect)}{half}")
+        found.append(f"{term.factors[0]}: {', '.join(parts) or 'not told by these arms'}")
+    surely = [
+        " with ".join(term.factors) for term in both if term.p_adjusted is not None and term.p_adjusted <= _SURELY
+    ]
+    if found:
+        found.insert(0, f"over all levels of the others, in points against {short(study, judgement.baseline)}:")
+    return [*found, *([f"what one does depends on the other: {'; '.join(surely)}"] if surely else [])]
 
 
 def _flag_lines(verdicts: Sequence[Verdict]) -> list[str]:

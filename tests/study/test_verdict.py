@@ -49,6 +49,23 @@ def test_more_arms_pool_their_error_as_a_two_way_analysis_of_variance() -> None:
     assert verdict(found, "b").word == "better"
 
 
+def test_the_estimates_are_dunnetts_and_holm_is_never_bolder() -> None:
+    """Of accuracies whose seeds are alike scipy's Dunnett test has our estimates, and no honest p is below its own."""
+    draw = np.random.default_rng(3)
+    values = draw.standard_normal((4, 6)) + np.array([0, 0.3, 0.6, 1.2])[:, None]
+    values -= values.mean(0) - values.mean()  # seeds that are alike
+    found = judge(study({arm: list(0.5 + 0.01 * row) for arm, row in zip("abcd", values, strict=True)}), "a", 6)
+    theirs = stats.dunnett(*values[1:], control=values[0])
+    one_way = math.sqrt(values.var(axis=1, ddof=1).mean() * 2 / 6)
+    assert [100 * (each.effect or 0) for each in found.verdicts] == pytest.approx(list(theirs.statistic * one_way))
+    shape = np.full((3, 3), 0.5) + 0.5 * np.eye(3)
+    largest = max(abs(each.effect or 0) for each in found.verdicts) / ((found.deviation or 0) * math.sqrt(2 / 6))
+    together = stats.multivariate_t(shape=shape, df=found.degrees, seed=0)
+    exact = 1 - together.cdf([largest] * 3, lower_limit=[-largest] * 3)
+    ours = min(each.p_adjusted or 1 for each in found.verdicts)
+    assert 0.98 * exact <= ours <= 1.5 * exact
+
+
 def test_missing_cells_are_least_squares() -> None:
     rows = study({"a": [0.50, 0.52, 0.51, 0.55], "b": [0.53, 0.55, 0.55, 0.57], "c": [0.50, 0.53, 0.50, 0.56]})
     kept = [each for number, each in enumerate(rows) if number not in (5, 10)]
