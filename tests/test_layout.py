@@ -48,8 +48,6 @@ COVERED_ELSEWHERE = {
     "recipe/data/espeak/engine.py": "recipe/data/test_espeak.py",
     "recipe/data/espeak/format.py": "recipe/data/test_espeak.py",
     "recipe/data/espeak/sentence.py": "recipe/data/test_espeak.py",
-    "recipe/data/aligned/audio.py": "recipe/data/test_aligned.py",
-    "recipe/data/aligned/segment.py": "recipe/data/test_aligned.py",
     "recipe/data/aligned/tree.py": "recipe/data/test_aligned.py",
     "recipe/data/corpus.py": "record/test_key.py",
     "recipe/data/fault.py": "recipe/data/test_hw1p2.py",
@@ -310,7 +308,7 @@ def test_the_readme_lists_every_option_and_says_when_to_try_it() -> None:
     ],
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(module: str) -> None:
-    heavy = ("torch", "wandb", "torchaudio", "scipy", "matplotlib", "soundfile", "praatio")
+    heavy = ("torch", "wandb", "torchaudio", "scipy", "matplotlib", "soundfile")
     code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"

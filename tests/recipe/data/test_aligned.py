@@ -204,7 +204,7 @@ PHN = {
     "overlap": "0 8000 aa\n1600 {end} b\n",
     "small overlap": "0 3200 aa\n2400 {end} b\n",
     "not in order": "0 1600 aa\n1600 1680 b\n1550 {end} b\n",
-    "backwards": "0 8000 aa\n8000 8000 b\n8000 {end} b\n",
+    "backwards": "0 8000 aa\n8000 7000 b\n8000 {end} b\n",
     "no phn": "0 8000\n",
 }
 FAULTS = {
@@ -228,7 +228,7 @@ FAULTS = {
     "overlap": ".phn: two segments from 0.100 to 0.500 s",
     "small overlap": ".phn: two segments from 0.150 to 0.200 s",
     "not in order": ".phn: a segment 'b' at 0.097 s, behind a later one",
-    "backwards": ".phn: a segment 'b' from 0.500 to 0.500 s",
+    "backwards": ".phn: a segment 'b' from 0.500 to 0.438 s",
     "no phn": ".phn: line 1: expected first sample, last sample and label, found '0 8000'",
 }
 

@@ -33,7 +33,7 @@ from ablate.recipe.data.phoneme import PHONEMES
 if TYPE_CHECKING:
     from torch import Tensor
 
-_PACKAGES = ("torchaudio", "soundfile", "praatio")
+_PACKAGES = ("torchaudio", "soundfile")
 _NOT_OF_THE_FRAMES = ("root", "alignments", "train", "val", "test", "on_bad_utterance", *NOT_OF_THE_FILES)
 
 

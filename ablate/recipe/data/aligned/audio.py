@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import functools
+import io
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import soundfile
 import torch
 import torchaudio
 from torch import Tensor
 
-_UNKNOWN_SIZE = 0xFFFFFFFF  # of a wav file that was written into a pipe
+_LARGEST = 0x7FFF0000  # from here on the size of a wav's data is no size, but what was written for want of one
+_MOST = 0xFFFFFFFF
+_NO_LENGTH = 1 << 62  # libsndfile's for a flac that does not know its own
+_BLOCK = 1 << 20  # samples
+_MOST_OF_A_FILTER = 10_000_000  # numbers; 44,100 to 16,000 Hz takes 70,000
 
 
 @dataclass(frozen=True)
@@ -29,9 +36,14 @@ class Audio:
         return len(self.samples) / self.sample_rate_hz
 
     def resampled(self, sample_rate_hz: int) -> Tensor:
-        """The samples at another rate."""
+        """The samples at another rate. Raises `ValueError` where the two rates have too little in common."""
         if sample_rate_hz == self.sample_rate_hz:
             return self.samples
+        common = math.gcd(sample_rate_hz, self.sample_rate_hz)
+        if sample_rate_hz // common * (self.sample_rate_hz // common) > _MOST_OF_A_FILTER:
+            raise ValueError(
+                f"a rate of {self.sample_rate_hz} Hz, which can't be made {sample_rate_hz} Hz; is it right?"
+            )
         found: Tensor = _resample(self.sample_rate_hz, sample_rate_hz)(self.samples)
         return found
 
@@ -39,28 +51,71 @@ class Audio:
 def read(file: Path) -> Audio:
     """The file's audio. Raises `ValueError` where it is not whole, has several channels, or no numbers as samples."""
     try:
-        with file.open("rb") as stream:
-            _check_whole_wav(stream)
-            samples, rate = soundfile.read(stream, dtype="float32", always_2d=True)
+        with file.open("rb") as stream, _Streamed(_with_known_size(stream)) as sound:
+            if sound.channels != 1:
+                raise ValueError(f"{sound.channels} channels, expected one")
+            samples, rate, expected = _samples(sound), sound.samplerate, sound.frames
     except soundfile.LibsndfileError as error:
         raise ValueError(f"not audio that libsndfile can read ({error.error_string})") from error
-    if samples.shape[1] != 1:
-        raise ValueError(f"{samples.shape[1]} channels, expected one")
-    audio = torch.from_numpy(samples[:, 0])
-    if not len(audio):
+    if not len(samples):
         raise ValueError("no audio in it")
+    if len(samples) < expected < _NO_LENGTH:
+        raise ValueError(f"cut short: {len(samples):,} samples, of {expected:,} that it should have")
+    audio = torch.from_numpy(samples)
     if not bool(torch.isfinite(audio).all()):
         raise ValueError("NaN or infinity among the samples")
     return Audio(audio, rate)
 
 
-def _check_whole_wav(stream: BinaryIO) -> None:
-    """Raise `ValueError` for a wav file shorter than it says, of which libsndfile would read what there is."""
-    kind, size = stream.read(4), int.from_bytes(stream.read(4), "little")
-    found = stream.seek(0, os.SEEK_END)
+class _Streamed(soundfile.SoundFile):  # type: ignore[misc]
+    """Audio that is read from its beginning to its end: a flac without a length can't be sought in."""
+
+    def seekable(self) -> bool:
+        """Whether reading may seek."""
+        return False
+
+
+def _samples(sound: soundfile.SoundFile) -> np.ndarray:
+    """All that there are, read in blocks, since a header's number may be none (a streamed flac) or a lie."""
+    blocks = []
+    while len(block := sound.read(_BLOCK, dtype="float32")):
+        blocks.append(block)
+    return np.concatenate(blocks) if blocks else np.empty(0, np.float32)
+
+
+def _with_known_size(stream: BinaryIO) -> BinaryIO:
+    """The stream, in which a wav of unknown size says its size.
+
+    A wav is judged by its data chunk: recorders that write into a pipe leave 0 or a largest number for its size, which
+    means "to the end of the file". Raises `ValueError` for one that is shorter than it says.
+    """
+    end = stream.seek(0, os.SEEK_END)
     stream.seek(0)
-    if kind == b"RIFF" and size != _UNKNOWN_SIZE and found < size + 7:  # of 8 bytes one may be a padding left out
-        raise ValueError(f"cut short: {found} bytes, of {size + 8} that it should have")
+    header = stream.read(12)
+    if header[:4] != b"RIFF" or header[8:] != b"WAVE":
+        stream.seek(0)
+        return stream
+    place = len(header)
+    while place + 8 <= end:
+        stream.seek(place)
+        name, size = stream.read(4), int.from_bytes(stream.read(4), "little")
+        place += 8
+        if name == b"data":
+            break
+        place += size + size % 2
+    else:
+        raise ValueError(f"cut short: {end} bytes, and no audio among them")
+    is_off = int.from_bytes(header[4:8], "little") + 8 != end
+    if size >= _LARGEST or (size == 0 and is_off):
+        stream.seek(0)
+        content = bytearray(stream.read())
+        content[place - 4 : place] = min(end - place, _MOST).to_bytes(4, "little")
+        content[4:8] = min(end - 8, _MOST).to_bytes(4, "little")
+        return io.BytesIO(content)
+    if place + size > end:
+        raise ValueError(f"cut short: {end} bytes, of {place + size} that it should have")
+    stream.seek(0)
+    return stream
 
 
 @functools.cache

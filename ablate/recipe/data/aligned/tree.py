@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,9 @@ class Tree:
         """
         if part is None:
             raise ValueError(f"data.{split}: expected a folder or a list of speakers, found none")
-        below, speakers = (part, None) if isinstance(part, str) else (".", tuple(part))
+        below, speakers = (
+            (part, None) if isinstance(part, str) else (".", tuple(unicodedata.normalize("NFC", name) for name in part))
+        )
         folders: dict[str, Path] = {}
         for key, given in (("root", root), ("alignments", root if alignments is None else alignments)):
             tree = Path(given).expanduser()
@@ -128,11 +131,15 @@ class Tree:
 
     def _speaker(self, name: str) -> str:
         *folders, last = name.split("/")
-        return last.partition("-")[0] if self.speaker == "name" else (folders or [self.audio.name])[-1]
+        if self.speaker == "folder":
+            return (folders or [self.audio.name])[-1]
+        return last.partition("-" if "-" in last else "_")[0]
 
 
 def _stem(name: str, suffixes: tuple[str, ...]) -> str:
-    return name[: -max(len(suffix) for suffix in suffixes if name.lower().endswith(suffix))]
+    """A file's name without its suffix, of whose Unicode forms (macOS writes another) all count as one."""
+    stem = name[: -max(len(suffix) for suffix in suffixes if name.lower().endswith(suffix))]
+    return unicodedata.normalize("NFC", stem)
 
 
 def _nearest(name: str, names: Collection[str]) -> str:
