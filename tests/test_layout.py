@@ -329,5 +329,5 @@ def test_the_top_level_is_what_the_readme_says() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode == 0 and listed.stdout:
         tops = {line.split("/")[0] for line in listed.stdout.splitlines()}
-        named = {"pyproject.toml", "conf", "ablate", "tests", "outputs", "README.md", "CHANGELOG.md", "LICENSE"}
+        named = {"pyproject.toml", "conf", "ablate", "tests", "outputs", "README.md", "CHANGELOG.md", "LICENSE", "docs"}
         assert tops - {".ci", ".gitignore"} <= named

@@ -114,7 +114,8 @@ def in_words(verdict: Verdict, baseline: float | None = None) -> str:
     if baseline is None or baseline >= 1:
         return said
     share = 100 * abs(verdict.effect) / (1 - baseline)
-    return f"{said}: {share:.0f} % {'of the' if verdict.effect >= 0 else 'more'} errors"
+    part = "less than 1" if share < 0.5 else f"{share:.0f}"
+    return f"{said}: {part} % {'of the' if verdict.effect >= 0 else 'more'} errors"
 
 
 def between(effect: float, low: float | None, high: float | None) -> str:

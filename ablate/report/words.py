@@ -64,7 +64,7 @@ def verdict_words(verdict: Verdict) -> str:
 def table(study: Study, judgement: Judgement) -> list[list[str]]:
     """Header and a row an arm: levels, accuracy in per cent, effect in points, half its interval, runs, verdict."""
     factors = list(study.levels(study.plan["baseline"])) or ["arm"]
-    header = [*(name.rpartition(".")[2] for name in factors), "accuracy", "effect", "± 95 %", "n", "verdict"]
+    header = [*(name.rpartition(".")[2] for name in factors), "acc %", "effect", "± 95 %", "n", "verdict"]
     rows = [
         [*_levels(study, judgement.baseline, factors), points(judgement.means.get(judgement.baseline), signed=False),
          "", "", str(_number_of_runs(study, judgement.baseline)), "  baseline"],

@@ -39,7 +39,7 @@ def test_a_studys_verdicts_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> 
         lines = text.splitlines()
         assert "question: Which shape?" in lines
         header = next(line for line in lines if line.startswith("arch"))
-        assert header.split() == ["arch", "optimizer", "accuracy", "effect", "±", "95", "%", "n", "verdict"]
+        assert header.split() == ["arch", "optimizer", "acc", "%", "effect", "±", "95", "%", "n", "verdict"]
         rows = {" ".join(line.split()[:2]): line for line in lines if line.startswith(("cylinder", "pyramid"))}
         assert rows["cylinder adamw"].endswith("baseline") and " 51.00 " in rows["cylinder adamw"]
         assert rows["cylinder sgd"].endswith("- worse") and "-5.87" in rows["cylinder sgd"]
