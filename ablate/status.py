@@ -1,4 +1,4 @@
-"""`ablate status NAME`: how far a study is, and what it shows so far."""
+"""`ablate status NAME`: how far a study is."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from functools import partial
 
 from ablate.command.frame import framed
 from ablate.report.__main__ import show
+from ablate.report.words import progress
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; its exit code."""
-    command = partial(show, "status", __doc__ or "", lambda *_: "")
+    command = partial(show, "status", __doc__ or "", lambda _, study: progress(study))
     return framed(command, sys.argv[1:] if arguments is None else arguments)
 
 

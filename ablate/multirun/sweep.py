@@ -314,7 +314,8 @@ def _is_begun(places: Layout, study: str) -> bool:
 def _report(made: Plan, places: Layout, screen: Screen, *, anew: bool) -> None:
     """What the study shows so far, and its page, made where there is something new."""
     from ablate.report.files import write
-    from ablate.report.gather import gather, judgement
+    from ablate.report.gather import gather
+    from ablate.report.judging import judgement
     from ablate.report.words import lines
 
     study = gather([places.output_dir], made.study)

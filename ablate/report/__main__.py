@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
 from ablate.command.frame import framed
 from ablate.display import Screen
 from ablate.record.layout import Layout
-from ablate.report.gather import Study, gather, judgement
+from ablate.report.gather import Study, gather
 from ablate.report.words import lines, listed
-from ablate.study.verdict import Judgement
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,8 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
     return framed(partial(show, "report", __doc__ or "", _page), sys.argv[1:] if arguments is None else arguments)
 
 
-def show(program: str, what: str, further: Callable[[Layout, Study, Judgement | None], str], given: list[str]) -> int:
-    """A command on a study by its name: what is known of it, and what is `further` to say; without one, all studies."""
+def show(program: str, what: str, say: Callable[[Layout, Study], Iterable[str]], given: list[str]) -> int:
+    """A command that says something of a study by its name; without one, all studies."""
     parser = argparse.ArgumentParser(prog=f"ablate {program}", description=what)
     parser.add_argument("name", nargs="?", help="the study; without it, the studies there are")
     parser.add_argument(
@@ -32,21 +31,19 @@ def show(program: str, what: str, further: Callable[[Layout, Study, Judgement | 
     asked = parser.parse_args(given)
     folders = asked.output_dir or [Path("outputs")]
     screen = Screen()
-    if asked.name is None:
-        said = listed(folders)
-    else:
-        study = gather(folders, asked.name)
-        judged = judgement(study)
-        said = [*lines(study, judged), *filter(None, [further(Layout(folders[0]), study, judged)])]
+    said = listed(folders) if asked.name is None else say(Layout(folders[0]), gather(folders, asked.name))
     for line in said:
         screen.say(line)
     return 0
 
 
-def _page(places: Layout, study: Study, judged: Judgement | None) -> str:
+def _page(places: Layout, study: Study) -> Iterator[str]:
     from ablate.report.files import write
+    from ablate.report.judging import judgement
 
-    return f"page: {write(places, study, judged)}"
+    judged = judgement(study)
+    yield from lines(study, judged)
+    yield f"page: {write(places, study, judged)}"
 
 
 if __name__ == "__main__":

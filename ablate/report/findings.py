@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from ablate.config.override import for_shell, name_of, value_of
 from ablate.error import UserError
 from ablate.record import reading
-from ablate.report.gather import Study, observed
+from ablate.report.gather import Study
+from ablate.report.judging import model_of
 from ablate.study import effects
 from ablate.study.dev_set import Counts, Resampled, resampled
 from ablate.study.effects import Term
@@ -68,11 +69,6 @@ def findings(study: Study, judgement: Judgement) -> Findings:
         dev_set=_dev_sets(study, judgement),
         confused=_confused(study, judgement),
     )
-
-
-def model_of(study: Study, judgement: Judgement) -> Model:
-    """The fit that the verdicts are made by."""
-    return Model([each for each in observed(study) if each.accuracy is not None], list(judgement.means))
 
 
 def effects_of_factors(study: Study, model: Model) -> tuple[list[Term], list[Term]]:

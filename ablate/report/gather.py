@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ablate.config.spelling import nearest
 from ablate.error import UserError
@@ -16,11 +17,12 @@ from ablate.record.reading import CellRecord, PlanRecord, Result
 from ablate.record.status import Status
 from ablate.record.store import RunFolder
 from ablate.study.design import split
-from ablate.study.model import Observation
-from ablate.study.verdict import Flag, Judgement, judge
+
+if TYPE_CHECKING:
+    from ablate.study.verdict import Flag
 
 RATE = "optimizer.lr"
-_FINAL: tuple[Status, ...] = ("finished", "diverged", "failed")  # that no more is to be expected of
+FINAL: tuple[Status, ...] = ("finished", "diverged", "failed")  # that no more is to be expected of
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,25 @@ class Study:
         """How many runs have which status."""
         return Counter(self.statuses.values())
 
+    def mean(self, arm: str, of_diverged: float | None = None) -> float | None:
+        """The mean accuracy of an arm's runs; of those that diverged as given, where they count at all."""
+        found = [
+            accuracy if (accuracy := result["metrics"]["val/accuracy"]) is not None else of_diverged
+            for cell in self.cells
+            if cell["arm"] == arm and (result := self.results.get(cell["key"]))
+        ]
+        known = [accuracy for accuracy in found if accuracy is not None]
+        return sum(known) / len(known) if known else None
+
     def levels(self, arm: str) -> dict[str, str]:
         """An arm's level of each factor that the study varies."""
         parts = [part.partition("=") for part in split(arm) if "=" in part]
         return {name: level for name, _, level in parts}
+
+
+def mean_of(study: Study, arm: str) -> float | None:
+    """The mean accuracy of an arm's runs, those that diverged at 0, as the worst there is."""
+    return study.mean(arm, of_diverged=0.0)
 
 
 def gather(output_dirs: Sequence[Path], name: str) -> Study:
@@ -73,24 +90,6 @@ def gather(output_dirs: Sequence[Path], name: str) -> Study:
     for cell in plan["cells"]:
         _gather_cell(study, places, cell["key"])
     return study
-
-
-def observed(study: Study) -> list[Observation]:
-    """The runs of the seeds that are complete."""
-    waiting = {cell["seed"] for cell in study.cells if study.statuses[cell["key"]] not in _FINAL}
-    return [
-        Observation(cell["arm"], cell["seed"], _machine(result), result["metrics"]["val/accuracy"])
-        for cell in study.cells
-        if cell["seed"] not in waiting and (result := study.results.get(cell["key"]))
-    ]
-
-
-def judgement(study: Study) -> Judgement | None:
-    """The verdicts on the seeds that are complete; none before the first of them."""
-    observations = observed(study)
-    if not any(each.arm == study.plan["baseline"] and each.accuracy is not None for each in observations):
-        return None
-    return judge(observations, study.plan["baseline"], study.planned_seeds, study.plan.get("margin"))
 
 
 def flags_of_rates(study: Study) -> dict[str, Flag]:
@@ -137,7 +136,7 @@ def _planned_seeds(place: Layout, plan: PlanRecord) -> int:
     arms = {cell["arm"] for cell in plan["cells"]}
     numbers = [len({cell["seed"] for cell in plan["cells"]})]
     for earlier in reading.earlier_plans(place, plan["study"]):
-        was_seen = all(cell.get("status") in _FINAL for cell in earlier["cells"])
+        was_seen = all(cell.get("status") in FINAL for cell in earlier["cells"])
         if was_seen and {cell["arm"] for cell in earlier["cells"]} == arms and earlier["baseline"] == plan["baseline"]:
             numbers.append(len({cell["seed"] for cell in earlier["cells"]}))
     return min(numbers)
@@ -151,7 +150,8 @@ def _places_of_data(place: Layout, name: str) -> list[str]:
     return []
 
 
-def _machine(result: Result) -> str:
+def machine_of(result: Result) -> str:
+    """The name of the machine that a run was trained on."""
     machine = result.get("machine")
     return machine["name"] if machine else ""
 
@@ -159,16 +159,6 @@ def _machine(result: Result) -> str:
 def without_rate(arm: str) -> str:
     """An arm's name but for its learning rate."""
     return ",".join(part for part in split(arm) if not part.startswith(f"{RATE}="))
-
-
-def mean_of(study: Study, arm: str) -> float | None:
-    """The mean accuracy of an arm's runs; the worst there is where one diverged."""
-    found = [
-        accuracy if (accuracy := result["metrics"]["val/accuracy"]) is not None else 0.0
-        for cell in study.cells
-        if cell["arm"] == arm and (result := study.results.get(cell["key"]))
-    ]
-    return sum(found) / len(found) if found else None
 
 
 def number(level: str) -> float:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
 
+from ablate.display import duration
 from ablate.error import UserError
 from ablate.record import reading
 from ablate.record.layout import Layout
-from ablate.report.findings import effects_of_factors, model_of
+from ablate.record.status import ENDED
 from ablate.report.gather import Study, flags_of_rates, gather
-from ablate.study.verdict import Judgement, Verdict
+
+if TYPE_CHECKING:
+    from ablate.study.verdict import Judgement, Verdict
 
 _SIGNS = {"better": "+", "worse": "-", "equivalent": "=", "undecided": "?"}
 _MOST_COLUMNS = 80
@@ -79,14 +85,43 @@ def table(study: Study, judgement: Judgement) -> list[list[str]]:
     return [header, *rows]
 
 
-def lines(study: Study, judgement: Judgement | None) -> list[str]:
-    """What is known of a study, in lines of at most 80 columns where its names allow."""
-    plan, tally = study.plan, study.tally
-    states = ", ".join(f"{number} {status}" for status, number in sorted(tally.items()))
+def progress(study: Study) -> list[str]:
+    """How far a study is, in lines; what it means is the report's."""
+    found = _head(study)
+    factors = list(study.levels(study.plan["baseline"])) or ["arm"]
+    rows = [[*(name.rpartition(".")[2] for name in factors), "acc %", "done", ""]]
+    for arm in study.arms:
+        states = Counter(study.statuses[cell["key"]] for cell in study.cells if cell["arm"] == arm)
+        others = ", ".join(f"{number} {status}" for status, number in sorted(states.items()) if status != "finished")
+        done = f"{sum(states[each] for each in ENDED)} of {states.total()}"
+        mean = study.mean(arm)
+        rows.append([*_levels(study, arm, factors), points(mean, signed=False), done, others])
+    found += ["", *_laid_out(rows, fixed=3), ""]
+    members = Counter(cell.get("member", 1) for cell in study.cells)
+    if len(members) > 1:
+        ended = Counter(cell.get("member", 1) for cell in study.cells if study.statuses[cell["key"]] in ENDED)
+        found.append("; ".join(f"member {each}: {ended[each]} of {members[each]}" for each in sorted(members)))
+    seconds = [spent for each in study.results.values() if (spent := each.get("seconds"))]
+    left = len(study.cells) - sum(study.tally[each] for each in ENDED)
+    if left and seconds:
+        found.append(f"left: {left} runs, about {duration(left * fmean(seconds))} as long as they took so far")
+    name = shlex.quote(study.plan["study"])
+    return [*found, *(next_steps(study, None) if left else []), f"`ablate report {name}` says what it shows"]
+
+
+def _head(study: Study) -> list[str]:
+    """The study, its question, and what is left out."""
+    plan = study.plan
+    states = ", ".join(f"{number} {status}" for status, number in sorted(study.tally.items()))
     found = [f"study {plan['study']}, plan {plan['plan_id']}: {states or 'no runs'}"]
     if question := plan.get("question"):
         found.append(f"question: {question}")
-    found += study.notes
+    return [*found, *study.notes]
+
+
+def lines(study: Study, judgement: Judgement | None) -> list[str]:
+    """What is known of a study, in lines of at most 80 columns where its names allow."""
+    found = _head(study)
     if judgement is None:
         return [*found, "no verdict yet: no seed has all of its runs", *next_steps(study, None)]
     found += ["", *_laid_out(table(study, judgement)), ""]
@@ -147,6 +182,9 @@ def noise(judgement: Judgement) -> list[str]:
 
 def _effects(study: Study, judgement: Judgement) -> list[str]:
     """What each factor does, a line each, and which of them depend on one another."""
+    from ablate.report.findings import effects_of_factors
+    from ablate.report.judging import model_of
+
     main, both = effects_of_factors(study, model_of(study, judgement))
     found = []
     for term in main:
@@ -190,10 +228,13 @@ def _number_of_runs(study: Study, arm: str) -> int:
     return sum(1 for cell in study.cells if cell["arm"] == arm and cell["key"] in study.results)
 
 
-def _laid_out(rows: list[list[str]]) -> list[str]:
-    """Rows with their columns below each other; where 80 are not enough, factors' names give way, then their levels."""
+def _laid_out(rows: list[list[str]], fixed: int = 5) -> list[str]:
+    """Rows with their columns below each other; where 80 are not enough, factors' names give way, then their levels.
+
+    The last columns, `fixed` of them, keep their width.
+    """
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    factors = len(rows[0]) - 5
+    factors = len(rows[0]) - fixed
     while sum(widths) + 2 * (len(widths) - 1) > _MOST_COLUMNS and max(widths[:factors]) > 6:
         levels = [max(len(row[column]) for row in rows[1:]) for column in range(factors)]
         spare = [width - level for width, level in zip(widths[:factors], levels, strict=True)]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 Design = Literal["grid", "ofat", "path", "fraction", "zip"]
 Resolution = Literal[3, 4, 5]
@@ -125,6 +126,7 @@ def _fraction_matrix(num_factors: int, resolution: int) -> npt.NDArray[np.float6
     The last factors are products of the first: all the products, from the longest or from the shortest on, of a
     full design of as few factors as give that resolution.
     """
+    import numpy as np
     from pyDOE3 import fracfact
 
     letters = "abcdefghijklmnopqrstuvwxyz"[:num_factors]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from ablate.report.findings import Findings, findings, hours, most_changed, origins
-from ablate.report.gather import Study, gather, judgement
+from ablate.report.gather import Study, gather
+from ablate.report.judging import judgement
 from tests.report.studies import recorded
 
 GRID: dict[str, list[float | str | None]] = {

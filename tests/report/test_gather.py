@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from ablate.error import UserError
-from ablate.report.gather import flags_of_rates, gather, judgement
+from ablate.report.gather import flags_of_rates, gather
+from ablate.report.judging import judgement
 from tests.report.studies import recorded
 
 TABLE = {"arch=cylinder": [0.50, 0.52, 0.51], "arch=pyramid": [0.53, 0.56, 0.54], "arch=diamond": [0.50, 0.53, 0.51]}

@@ -34,19 +34,33 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_a_studys_verdicts_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     recorded(Path("outputs"), TABLE, question="Which shape?")
-    for command in ("status", "report"):
-        text = said(capsys, command, "shapes")
-        lines = text.splitlines()
-        assert "question: Which shape?" in lines
-        header = next(line for line in lines if line.startswith("arch"))
-        assert header.split() == ["arch", "optimizer", "acc", "%", "effect", "±", "95", "%", "n", "verdict"]
-        rows = {" ".join(line.split()[:2]): line for line in lines if line.startswith(("cylinder", "pyramid"))}
-        assert rows["cylinder adamw"].endswith("baseline") and " 51.00 " in rows["cylinder adamw"]
-        assert rows["cylinder sgd"].endswith("- worse") and "-5.87" in rows["cylinder sgd"]
-        assert rows["pyramid adamw"].endswith("+ better") and "+3.00" in rows["pyramid adamw"]
-        assert rows["pyramid sgd"].endswith("- worse, 3 diverged")
-        assert all(len(line) <= 80 for line in lines if line.startswith(("arch", "cyl", "pyr")))
-        assert "The planned look, after all 3 seeds" in text and "next: " in lines[-1 if command == "status" else -2]
+    text = said(capsys, "report", "shapes")
+    lines = text.splitlines()
+    assert "question: Which shape?" in lines
+    header = next(line for line in lines if line.startswith("arch"))
+    assert header.split() == ["arch", "optimizer", "acc", "%", "effect", "±", "95", "%", "n", "verdict"]
+    rows = {" ".join(line.split()[:2]): line for line in lines if line.startswith(("cylinder", "pyramid"))}
+    assert rows["cylinder adamw"].endswith("baseline") and " 51.00 " in rows["cylinder adamw"]
+    assert rows["cylinder sgd"].endswith("- worse") and "-5.87" in rows["cylinder sgd"]
+    assert rows["pyramid adamw"].endswith("+ better") and "+3.00" in rows["pyramid adamw"]
+    assert rows["pyramid sgd"].endswith("- worse, 3 diverged")
+    assert all(len(line) <= 80 for line in lines if line.startswith(("arch", "cyl", "pyr")))
+    assert "The planned look, after all 3 seeds" in text and "next: " in lines[-2]
+
+
+def test_a_status_says_how_far_a_study_is(capsys: pytest.CaptureFixture[str]) -> None:
+    recorded(Path("outputs"), TABLE | {"arch=diamond,optimizer=sgd": [0.5, "", "x"]}, question="Which shape?")
+    lines = said(capsys, "status", "shapes").splitlines()
+    assert "question: Which shape?" in lines
+    rows = {" ".join(line.split()[:2]): line.split()[2:] for line in lines if "of 3" in line}
+    assert rows["cylinder adamw"] == ["51.00", "3", "of", "3"]
+    assert rows["pyramid sgd"] == ["3", "of", "3", "3", "diverged"]
+    assert rows["diamond sgd"] == ["50.00", "1", "of", "3", "1", "failed,", "1", "missing"]
+    assert lines[-3:] == [
+        "left: 2 runs, about 3.0 s as long as they took so far",
+        "next: 2 of 15 runs are left; `ablate resume shapes` runs them",
+        "`ablate report shapes` says what it shows",
+    ]
 
 
 def test_without_a_name_the_studies_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,7 +162,7 @@ def test_odd_studies_have_a_sensible_page(
 
 def test_a_status_needs_neither_torch_nor_a_picture(tmp_path: Path) -> None:
     recorded(Path("outputs"), TABLE)
-    heavy = ("torch", "wandb", "matplotlib", "jinja2", "hydra")
+    heavy = ("torch", "wandb", "matplotlib", "jinja2", "hydra", "scipy", "numpy")
     code = (
         "import sys; from ablate.status import main\n"
         f"assert main(['shapes']) == 0; print([name for name in {heavy} if name in sys.modules])"
