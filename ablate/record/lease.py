@@ -14,8 +14,10 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import psutil
+from annotated_types import Gt
 from filelock import FileLock
 from pydantic import TypeAdapter
 
@@ -34,7 +36,7 @@ class Owner:
 
     host: str
     space: str  # of process numbers: two containers of one host name, or a machine before and after a reboot, differ
-    pid: int
+    pid: Annotated[int, Gt(0)]
     started: float
     token: str
 
@@ -133,7 +135,8 @@ def holder(folder: Path, clock: Path) -> Owner | None:
         age = clock.stat().st_mtime - file.stat().st_mtime
     except FileNotFoundError:
         return None
-    return owner if age < LEASE_SECONDS else None
+    # One from the future was left by a clock that has been set back since: nobody renews it.
+    return owner if abs(age) < LEASE_SECONDS else None
 
 
 def _read(file: Path) -> Owner | None:

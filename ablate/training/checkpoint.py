@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -49,6 +50,9 @@ def resume(training: Training, folder: RunFolder) -> Progress | None:
     if not path.exists():
         return None
     try:
+        with zipfile.ZipFile(path) as archive:  # torch writes checksums, and does not look at them
+            if damaged := archive.testzip():
+                raise ValueError(f"{damaged} in it is damaged")
         content = torch.load(path, map_location="cpu", weights_only=True)
         if content["key"] != folder.key:
             raise ValueError(f"it belongs to the run {content['key']}")

@@ -68,6 +68,11 @@ def test_an_owner_elsewhere_has_its_lease_and_no_longer(elsewhere: dict[str, Any
         pass
 
 
+def test_a_lease_from_the_future_has_run_out(tmp_path: Path, guard: Path) -> None:
+    planted(tmp_path, replace(Owner.this(), host="another-machine"), age_seconds=-30 * 86_400)
+    assert holder(tmp_path, guard) is None
+
+
 def test_it_is_renewed_while_it_is_held(tmp_path: Path, guard: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease_module, "RENEWAL_SECONDS", 0.01)
     with Lease(tmp_path, guard):
@@ -87,10 +92,11 @@ def test_who_lost_it_is_told_and_does_not_take_it_away(tmp_path: Path, guard: Pa
     assert holder(tmp_path, guard) == other
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 1}', "null", "mine with a pid that is no number"])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 1}', "null", "pid abc", "pid -5", "pid 0"])
 def test_a_broken_lease_blocks_nobody(content: str, tmp_path: Path, guard: Path) -> None:
-    if "no number" in content:
-        content = json.dumps(asdict(Owner.this()) | {"pid": "abc"})
+    if content.startswith("pid "):
+        pid = content.removeprefix("pid ")
+        content = json.dumps(asdict(Owner.this()) | {"pid": pid if pid == "abc" else int(pid)})
     (tmp_path / LEASE).write_text(content)
     with Lease(tmp_path, guard) as mine:
         mine.check()

@@ -124,6 +124,18 @@ def test_a_broken_checkpoint_is_refused_with_the_remedy(content: bytes, output_d
         run(training, folder)
 
 
+def test_a_checkpoint_that_the_disk_has_damaged_is_refused(output_dir: Path) -> None:
+    training, folder = prepared(SMALL, output_dir)
+    run(training, folder, stop_after=1)
+    file = folder.path / "checkpoint.pt"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    file.write_bytes(content)
+    training, folder = prepared(SMALL, output_dir)
+    with pytest.raises(UserError, match=r"checkpoint.pt: not a checkpoint to go on from \(.* is damaged\); delete it"):
+        run(training, folder)
+
+
 class Hostile:
     """Unpickling it makes a file."""
 
