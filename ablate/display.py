@@ -35,8 +35,7 @@ class _Verdicts(RegexHighlighter):
 
 
 _COLOURS = Theme(
-    {"verdict.better": "green", "verdict.worse": "red", "verdict.equivalent": "blue", "verdict.undecided": "yellow"},
-    inherit=False,
+    {"verdict.better": "green", "verdict.worse": "red", "verdict.equivalent": "blue", "verdict.undecided": "yellow"}
 )
 
 
