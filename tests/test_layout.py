@@ -55,7 +55,6 @@ COVERED_ELSEWHERE = {
     "record/status.py": "record/test_store.py",
     "record/layout.py": "record/test_store.py",
     "report/files.py": "report/test_main.py",
-    "report/judging.py": "report/test_gather.py",
     "report/picture.py": "report/test_main.py",
     "report/words.py": "report/test_main.py",
     "status.py": "report/test_main.py",

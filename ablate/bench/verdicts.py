@@ -6,7 +6,7 @@ import itertools
 import math
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,7 +79,7 @@ def simulate(
     for _ in range(studies):
         table = draw.standard_normal((num_arms, num_seeds)) + _SEED_SPREAD * draw.standard_normal(num_seeds)
         effect = kind(draw, table)
-        judged = _judged(table, num_seeds)
+        judged = _judged(table, [num_seeds])
         words = [each.word for each in judged.verdicts]
         wrong += any(word in ("better", "worse") for word in words[effect != 0 :])
         power += words[0] in ("better", "worse")
@@ -99,18 +99,18 @@ def looks(draw: np.random.Generator, size: tuple[int, int], studies: int) -> flo
         wrong += any(
             each.word in ("better", "worse")
             for seeds in range(2, planned + 3)
-            for each in _judged(table[:, :seeds], planned).verdicts
+            for each in _judged(table[:, :seeds], [*range(planned, max(planned, seeds) + 1)]).verdicts
         )
     return wrong / studies
 
 
-def _judged(table: Table, planned: int) -> Judgement:
+def _judged(table: Table, stages: Sequence[int]) -> Judgement:
     observations = [
         Observation(f"arm {arm}", seed, f"machine {seed}", 0.5 + _UNIT * float(accuracy))
         for arm, row in enumerate(table)
         for seed, accuracy in enumerate(row)
     ]
-    return judge(observations, "arm 0", planned, _MARGIN * _UNIT)
+    return judge(observations, "arm 0", stages, _MARGIN * _UNIT)
 
 
 def _nothing(draw: np.random.Generator, table: Table) -> float:

@@ -56,7 +56,7 @@ def check_settings(config: dict[str, Any], overrides: Sequence[str] = ()) -> Con
             _take_text_as_typed("data.", with_text, _hints("data", node), typed)
             node |= with_text
     if problems:
-        sound = [group for group in GROUPS if isinstance(config.get(group), dict)]
+        sound = [group for group in GROUPS if isinstance(config.get(group), dict) and _is_whole(group, config[group])]
         problems += [line for group in sound for line in node_problems(checked, group)]
     refuse(problems)
     return checked
@@ -120,6 +120,8 @@ def _node_problems(config: Mapping[str, Any]) -> list[str]:
     for group in GROUPS:
         if group not in config:
             problems.append(f"{group}: missing; give {group}=... one of {', '.join(options(group))}")
+        elif isinstance(config[group], dict) and not _is_at_home(group, config[group].get("_target_")):
+            problems.append(_no_option(group, config[group].get("_target_")))
         elif not isinstance(config[group], dict):
             problems.append(f"{group}: expected one of {', '.join(options(group))}, found {config[group]!r}")
     return problems
@@ -130,10 +132,8 @@ def _hints(group: Group, node: Mapping[str, Any]) -> Hints:
 
 
 def _target(group: Group, name: object) -> Callable[..., Any]:
-    home = f"ablate.recipe.{group}"
     module_name, _, attribute = str(name).rpartition(".")
-    inside = module_name == home or module_name.startswith(f"{home}.")
-    if inside and not attribute.startswith("_") and all(map(str.isidentifier, str(name).split("."))):
+    if _is_at_home(group, name):
         try:
             target = getattr(importlib.import_module(module_name), attribute, None)
         except ModuleNotFoundError:
@@ -141,7 +141,23 @@ def _target(group: Group, name: object) -> Callable[..., Any]:
         is_option = inspect.isfunction(target) or dataclasses.is_dataclass(target)
         if is_option and getattr(target, "__module__", None) == module_name:
             return typing.cast(Callable[..., Any], target)
-    raise UserError(f"{group}._target_: expected a public callable of {home}, found {name!r}")
+    raise UserError(_no_option(group, name))
+
+
+def _is_whole(group: Group, node: Mapping[str, Any]) -> bool:
+    return _is_at_home(group, node.get("_target_"))
+
+
+def _is_at_home(group: Group, name: object) -> bool:
+    """Whether a target is a public name in its group's module, as far as can be told without importing that."""
+    module_name, _, attribute = str(name).rpartition(".")
+    home = f"ablate.recipe.{group}"
+    inside = module_name == home or module_name.startswith(f"{home}.")
+    return inside and not attribute.startswith("_") and all(map(str.isidentifier, str(name).split(".")))
+
+
+def _no_option(group: Group, name: object) -> str:
+    return f"{group}._target_: expected a public callable of ablate.recipe.{group}, found {name!r}"
 
 
 @functools.cache

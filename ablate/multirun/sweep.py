@@ -14,6 +14,7 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
 from ablate.command.refusal import in_words
+from ablate.config.check import refuse
 from ablate.config.compose import Composer, failure
 from ablate.config.override import quoted
 from ablate.display import Screen, Sweep, duration
@@ -21,7 +22,7 @@ from ablate.error import BusyError, IncompleteError, UserError
 from ablate.multirun.cells import Asked, Composed, ask, check_data, rehearse
 from ablate.record import layout, reading, store, tracking
 from ablate.record.layout import Layout
-from ablate.record.status import ENDED
+from ablate.record.status import ENDED, Status
 from ablate.record.store import RunFolder
 from ablate.study import plan, power, shares
 from ablate.study.plan import Cell, Plan
@@ -181,7 +182,16 @@ def _plan(asked: Asked, size: int) -> Plan:
 
 
 def _update(made: Plan, places: Layout) -> None:
-    plan.update(made.cells, {cell.key: RunFolder(places, cell.key).status() for cell in made.cells})
+    """Put what the folder knows of the runs into the plan. Raises `UserError` that names every malformed record."""
+    found: dict[str, Status] = {}
+    malformed = []
+    for each in made.cells:
+        try:
+            found[each.key] = RunFolder(places, each.key).status()
+        except UserError as error:
+            malformed.append(str(error))
+    refuse(malformed)
+    plan.update(made.cells, found)
 
 
 def _todo(asked: Asked, made: Plan, member: int | None) -> tuple[list[Composed], list[Composed]]:

@@ -32,6 +32,9 @@ def write(places: Layout, study: Study, judgement: Judgement | None) -> Path:
         contents[layout.VERDICTS] = _csv(verdicts(study, judgement))
         contents[layout.VERDICTS_MARKDOWN] = markdown(rows)
         contents[layout.VERDICTS_LATEX] = latex(rows)
+    for name in (layout.VERDICTS, layout.VERDICTS_MARKDOWN, layout.VERDICTS_LATEX):
+        if judgement is None:  # those of an earlier report would say what no longer holds
+            (folder / name).unlink(missing_ok=True)
     for name, content in contents.items():
         with write_atomically(folder / name) as file:
             file.write(content.encode())

@@ -33,14 +33,21 @@ class Study:
     statuses: dict[str, Status]  # by key
     results: dict[str, Result]  # by key, of those that have ended
     folders: dict[str, Path]  # by key: the run's folder
-    planned_seeds: int
+    stages: tuple[int, ...]  # the numbers of seeds that were asked for, ascending
     places_of_data: list[str]  # overrides, of this machine
+    output_dirs: list[Path]
     notes: list[str] = field(default_factory=list)  # what was left out, and why
 
     @property
     def cells(self) -> list[CellRecord]:
         """The runs of the plan."""
         return self.plan["cells"]
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether every seed still lacks some run."""
+        done = {cell["seed"] for cell in self.cells}
+        return done == {cell["seed"] for cell in self.cells if self.statuses[cell["key"]] not in FINAL}
 
     @property
     def arms(self) -> list[str]:
@@ -74,21 +81,38 @@ def mean_of(study: Study, arm: str) -> float | None:
 
 
 def gather(output_dirs: Sequence[Path], name: str) -> Study:
-    """What the folders hold of a study. Raises `UserError` where none of them has its plan."""
+    """What the folders hold of a study. Raises `UserError` where none of them has its plan.
+
+    Of plans that contain one another the largest counts: the others are of folders where seeds were not added yet.
+    """
+    if lost := [str(folder) for folder in output_dirs if len(output_dirs) > 1 and not folder.is_dir()]:
+        raise UserError(f"--output-dir {', '.join(lost)}: no such folder")
     places = [Layout(folder) for folder in output_dirs]
-    plans = [(place, plan) for place in places if (plan := reading.plan(place, name))]
+    plans, notes = list[tuple[Layout, PlanRecord]](), list[str]()
+    for place in places:
+        try:
+            if plan := reading.plan(place, name):
+                plans.append((place, plan))
+        except UserError as error:
+            notes.append(str(error))
+    if not plans and notes:
+        raise UserError("\n".join(notes))
     if not plans:
         known = sorted({study for place in places for study in reading.studies(place)})
         raise UserError(f"{name}: no such study in {', '.join(map(str, output_dirs))}; {nearest(name, known)}")
-    home, plan = plans[0]
-    notes = [
-        f"{place.plan(name)}: another plan of this name, {other['plan_id']}, is left out; this is {plan['plan_id']}"
-        for place, other in plans[1:]
-        if other["plan_id"] != plan["plan_id"]
-    ]
-    study = Study(plan, {}, {}, {}, _planned_seeds(home, plan), _places_of_data(home, name), notes)
+    home, plan = max(plans, key=lambda each: len(each[1]["cells"]))
+    own = {cell["key"] for cell in plan["cells"]}
+    smaller = []
+    for place, other in plans:
+        if {cell["key"] for cell in other["cells"]} <= own:
+            smaller.append(other)
+        else:
+            said = f"another plan of this name, {other['plan_id']}, is left out; this is {plan['plan_id']}"
+            notes.append(f"{place.plan(name)}: {said}")
+    smaller += [each for place in places for each in reading.earlier_plans(place, name)]
+    study = Study(plan, {}, {}, {}, _stages(plan, smaller), _places_of_data(home, name), list(output_dirs), notes)
     for cell in plan["cells"]:
-        _gather_cell(study, places, cell["key"])
+        _gather_cell(study, places, cell)
     return study
 
 
@@ -107,8 +131,9 @@ def flags_of_rates(study: Study) -> dict[str, Flag]:
     return found
 
 
-def _gather_cell(study: Study, places: Sequence[Layout], key: str) -> None:
+def _gather_cell(study: Study, places: Sequence[Layout], cell: CellRecord) -> None:
     """Merge what the folders hold of a run: it is one run unless its status or its metrics differ."""
+    key = cell["key"]
     study.statuses[key] = "missing"
     for place in places:
         folder = RunFolder(place, key)
@@ -122,6 +147,9 @@ def _gather_cell(study: Study, places: Sequence[Layout], key: str) -> None:
             if study.statuses[key] == "missing":
                 study.statuses[key] = status
             continue
+        if result.get("seed", cell["seed"]) != cell["seed"]:
+            study.notes.append(f"{folder.path}: of seed {result.get('seed')}, expected {cell['seed']}; left out")
+            continue
         before = study.results.get(key)
         if before and (before["status"], before["metrics"]) != (result["status"], result["metrics"]):
             study.notes.append(f"{folder.path}: another result than {study.folders[key]} has; left out")
@@ -131,15 +159,25 @@ def _gather_cell(study: Study, places: Sequence[Layout], key: str) -> None:
         study.statuses[key] = result["status"]
 
 
-def _planned_seeds(place: Layout, plan: PlanRecord) -> int:
-    """The seeds that were planned before any result of all of them was seen: what came later is an addition."""
+def _stages(plan: PlanRecord, others: Sequence[PlanRecord]) -> tuple[int, ...]:
+    """The numbers of seeds that were asked for: those planned before any result was seen, and each addition.
+
+    A smaller plan counts where a verdict could be seen: two seeds at least, and all of a member's share done.
+    """
     arms = {cell["arm"] for cell in plan["cells"]}
-    numbers = [len({cell["seed"] for cell in plan["cells"]})]
-    for earlier in reading.earlier_plans(place, plan["study"]):
-        was_seen = all(cell.get("status") in FINAL for cell in earlier["cells"])
-        if was_seen and {cell["arm"] for cell in earlier["cells"]} == arms and earlier["baseline"] == plan["baseline"]:
-            numbers.append(len({cell["seed"] for cell in earlier["cells"]}))
-    return min(numbers)
+    numbers = {len({cell["seed"] for cell in plan["cells"]})}
+    for other in others:
+        is_alike = {cell["arm"] for cell in other["cells"]} == arms and other["baseline"] == plan["baseline"]
+        seeds = len({cell["seed"] for cell in other["cells"]})
+        if is_alike and 2 <= seeds < max(numbers) and _was_seen(other):
+            numbers.add(seeds)
+    return tuple(sorted(numbers))
+
+
+def _was_seen(plan: PlanRecord) -> bool:
+    """Whether the folder of this plan had all results that it could have of itself: a team-mate's lie elsewhere."""
+    left = {cell.get("member", 1) for cell in plan["cells"] if cell.get("status") not in FINAL}
+    return bool({cell.get("member", 1) for cell in plan["cells"]} - left)
 
 
 def _places_of_data(place: Layout, name: str) -> list[str]:

@@ -12,7 +12,7 @@ from ablate.record.reading import CellRecord
 from ablate.report.findings import Findings, findings, hours, most_changed, origins
 from ablate.report.gather import Study
 from ablate.report.picture import confusions, forest, pictures
-from ablate.report.words import flagged, next_steps, noise, points, short, verdict_words
+from ablate.report.words import flagged, next_steps, noise, points, short, verdict_words, why_no_verdict
 from ablate.study.plan import untold
 from ablate.study.verdict import Judgement, Verdict
 
@@ -38,12 +38,16 @@ def page(study: Study, judgement: Judgement | None) -> str:
     names = names or [str(number) for number in range(len(confused.of_arm) if confused else 0)]
     by_arm, by_member = hours(study)
     name = partial(short, study)
-    verdicts = sorted(flagged(study, judgement), key=lambda each: -(each.effect or -1.0)) if judgement else []
+    verdicts = (
+        sorted(flagged(study, judgement), key=lambda each: -1.0 if each.effect is None else each.effect, reverse=True)
+        if judgement
+        else []
+    )
     of_all = [flag for flag in (verdicts[0].flags if verdicts else ()) if all(flag in each.flags for each in verdicts)]
     return environment.get_template("page.html").render(
         study=study,
         judgement=judgement,
-        answer=answer(judgement, name),
+        answer=answer(study, judgement, name),
         short=name,
         verdicts=verdicts,
         flags_of_all=of_all,
@@ -71,10 +75,11 @@ def page(study: Study, judgement: Judgement | None) -> str:
     )
 
 
-def answer(judgement: Judgement | None, name: Name = str) -> str:
+def answer(study: Study, judgement: Judgement | None, name: Name = str) -> str:
     """What came out, in two sentences."""
     if judgement is None:
-        return "Nothing can be said yet. No seed has all of its runs."
+        said = why_no_verdict(study)
+        return f"{said[0].upper()}{said[1:]}."
     if not judgement.verdicts:
         return "There is one arm, hence nothing to compare. Give a factor two levels."
     named = {
@@ -98,7 +103,7 @@ def answer(judgement: Judgement | None, name: Name = str) -> str:
         first = f"None of {count} arms is shown to be better than the baseline ({baseline})."
     others = [f"{len(named[word])} {word}" for word in ("worse", "equivalent", "undecided") if named[word]]
     if not others:
-        return f"{first} No arm is left."
+        return f"{first} Confirm it on fresh seeds."
     return f"{first} Of {'the others' if named['better'] else 'them'}, {', '.join(others)}."
 
 

@@ -29,7 +29,7 @@ _MOST_ARMS = 8  # whose curves can be told apart
 
 def forest(judgement: Judgement, name: Callable[[str], str] = str) -> str:
     """Each arm's difference from the baseline with its interval, over the band within which arms count as equal."""
-    verdicts = sorted(judgement.verdicts, key=lambda each: each.effect or -1.0)
+    verdicts = sorted(judgement.verdicts, key=lambda each: -1.0 if each.effect is None else each.effect)
 
     def draw(axes: Axes) -> None:
         margin = 100 * judgement.margin

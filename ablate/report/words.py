@@ -63,7 +63,7 @@ def verdict_words(verdict: Verdict) -> str:
     more = ""
     if verdict.more_seeds:
         more = f" (+{verdict.more_seeds} {'seed' if verdict.more_seeds == 1 else 'seeds'})"
-    lost = f", {verdict.num_diverged} diverged" if verdict.num_diverged else ""
+    lost = f", {verdict.num_diverged} of {verdict.n + verdict.num_diverged} diverged" if verdict.num_diverged else ""
     return f"{_SIGNS[verdict.word]} {verdict.word}{more}{lost}"
 
 
@@ -73,7 +73,7 @@ def table(study: Study, judgement: Judgement) -> list[list[str]]:
     header = [*(name.rpartition(".")[2] for name in factors), "acc %", "effect", "± 95 %", "n", "verdict"]
     rows = [
         [*_levels(study, judgement.baseline, factors), points(judgement.means.get(judgement.baseline), signed=False),
-         "", "", str(_number_of_runs(study, judgement.baseline)), "  baseline"],
+         "", "", str(judgement.runs.get(judgement.baseline, 0)), "  baseline"],
     ]  # fmt: skip
     for each in judgement.verdicts:
         half = None if each.high is None or each.effect is None else each.high - each.effect
@@ -105,8 +105,9 @@ def progress(study: Study) -> list[str]:
     left = len(study.cells) - sum(study.tally[each] for each in ENDED)
     if left and seconds:
         found.append(f"left: {left} runs, about {duration(left * fmean(seconds))} as long as they took so far")
-    name = shlex.quote(study.plan["study"])
-    return [*found, *(next_steps(study, None) if left else []), f"`ablate report {name}` says what it shows"]
+    folders = [part for each in study.output_dirs if each != Path("outputs") for part in ("--output-dir", str(each))]
+    report = shlex.join(["ablate", "report", study.plan["study"], *folders])
+    return [*found, *(next_steps(study, None) if left else []), f"`{report}` says what it shows"]
 
 
 def _head(study: Study) -> list[str]:
@@ -120,10 +121,10 @@ def _head(study: Study) -> list[str]:
 
 
 def lines(study: Study, judgement: Judgement | None) -> list[str]:
-    """What is known of a study, in lines of at most 80 columns where its names allow."""
+    """What is known of a study, in lines; the table has at most 80 columns where its names allow."""
     found = _head(study)
     if judgement is None:
-        return [*found, "no verdict yet: no seed has all of its runs", *next_steps(study, None)]
+        return [*found, why_no_verdict(study), *next_steps(study, None)]
     found += ["", *_laid_out(table(study, judgement)), ""]
     found += [judgement.look.sentence(), *noise(judgement)]
     found += [*_effects(study, judgement), *_flag_lines(flagged(study, judgement))]
@@ -145,20 +146,36 @@ def listed(folders: Sequence[Path]) -> list[str]:
     return found or [f"no studies in {', '.join(map(str, folders))}; `ablate help study` says how to make one"]
 
 
+def why_no_verdict(study: Study) -> str:
+    """What is said of a study that can't be judged."""
+    if study.is_waiting:
+        return "no verdict yet: no seed has all of its runs"
+    return f"no verdict: no run of the baseline, {study.plan['baseline']}, has an accuracy; make another arm the first"
+
+
+def resume(study: Study, *further: str) -> str:
+    """The command that goes on with a study, from here."""
+    (folder, *_) = study.output_dirs
+    places = [] if folder == Path("outputs") else ["--output-dir", str(folder)]
+    who = ["team.member=N"] if study.plan.get("size", 1) > 1 else []
+    return shlex.join(["ablate", "resume", study.plan["study"], *who, *further, *places])
+
+
 def next_steps(study: Study, judgement: Judgement | None) -> list[str]:
     """What to run next."""
     missing = sum(study.tally[status] for status in ("missing", "running", "failed"))
     if missing:
-        name = shlex.quote(study.plan["study"])
-        return [f"next: {missing} of {len(study.cells)} runs are left; `ablate resume {name}` runs them"]
+        return [f"next: {missing} of {len(study.cells)} runs are left; `{resume(study)}` runs them"]
     if judgement is None:
         return []
+    if not judgement.verdicts:
+        return ["next: give a factor two levels, such as arch=cylinder,pyramid"]
     if judgement.look.seeds < 2:
-        return [f"next: `ablate resume {shlex.quote(study.plan['study'])} study.seeds=3` gives an idea of chance"]
+        return [f"next: `{resume(study, 'study.seeds=3')}` gives an idea of chance"]
     wanted = [each.more_seeds for each in judgement.verdicts if each.word == "undecided" and each.more_seeds]
     if wanted:
         seeds = judgement.look.seeds + min(wanted)
-        how = f"`ablate resume {shlex.quote(study.plan['study'])} study.seeds={seeds}`"
+        how = f"`{resume(study, f'study.seeds={seeds}')}`"
         return [f"next: {how} would settle the arm that is nearest to a verdict, 4 times in 5"]
     if any(each.word == "better" for each in judgement.verdicts):
         return ["next: the best arm looks better than it is, since it was picked; confirm it on fresh seeds"]
@@ -216,16 +233,13 @@ def _flag_lines(verdicts: Sequence[Verdict]) -> list[str]:
         if arms:
             which = "all arms" if len(arms) == len(verdicts) else ", ".join(arms)
             found.append(f"{words}: {which}")
-    return found
+    stand = [f"{each.arm} (after {each.since} seeds)" for each in verdicts if each.since]
+    return [*found, *([f"settled at an earlier look, which stands: {', '.join(stand)}"] if stand else [])]
 
 
 def _levels(study: Study, arm: str, factors: Sequence[str]) -> list[str]:
     levels = study.levels(arm)
     return [levels.get(factor, arm if factor == "arm" else "") for factor in factors]
-
-
-def _number_of_runs(study: Study, arm: str) -> int:
-    return sum(1 for cell in study.cells if cell["arm"] == arm and cell["key"] in study.results)
 
 
 def _laid_out(rows: list[list[str]], fixed: int = 5) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -43,6 +43,7 @@ class Verdict:
     )
     flags: tuple[Flag, ...] = ()
     num_diverged: int = 0
+    since: int | None = None  # the number of seeds of the earlier look that settled it
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,13 @@ class Judgement:
     machine_spread: float | None = None  # largest difference between machines
     detectable: float | None = None  # difference of accuracy found four times in five
     means: dict[str, float] = field(default_factory=dict)  # of each arm's own runs
+    runs: dict[str, int] = field(default_factory=dict)  # of each arm, that have an accuracy
 
 
 def judge(
-    observations: Sequence[Observation], baseline: str, planned_seeds: int, margin: float | None = None
+    observations: Sequence[Observation], baseline: str, stages: Sequence[int], margin: float | None = None
 ) -> Judgement:
-    """The verdicts of a study's runs on its complete seeds.
+    """The verdicts of a study's runs on its complete seeds, at this look; `stages` are the numbers of seeds asked for.
 
     Arms without any accuracy are worse: all of their runs diverged. Raises `ValueError` where the baseline has no run.
     """
@@ -73,7 +75,7 @@ def judge(
     if not any(each.arm == baseline for each in observations):
         raise ValueError(f"the baseline {baseline} has no run that has ended")
     num_seeds = len({each.seed for each in observations})
-    looked = look(len(arms), num_seeds, planned_seeds)
+    looked = look(len(arms), num_seeds, stages)
     valid = [each for each in observations if each.accuracy is not None]
     model = Model(valid, [arm for arm in arms if any(each.arm == arm for each in valid)])
     diverged = Counter(each.arm for each in observations if each.accuracy is None)
@@ -83,6 +85,13 @@ def judge(
     verdicts = [
         _verdict(contrast, (p, q), looked, margin, diverged)
         for contrast, p, q in zip(contrasts, adjusted, equal, strict=True)
+    ]
+    open_arms = sum(each.word == "undecided" for each in verdicts)
+    verdicts = [
+        replace(each, more_seeds=_more_seeds(contrast.estimate, looked, margin, open_arms))
+        if each.word == "undecided" and contrast.estimate
+        else each
+        for each, contrast in zip(verdicts, contrasts, strict=True)
     ]
     return Judgement(
         baseline=baseline,
@@ -95,6 +104,7 @@ def judge(
         machine_spread=model.machine_spread(),
         detectable=_detectable(model, len(arms), num_seeds, looked),
         means={arm: float(np.mean([each.accuracy for each in valid if each.arm == arm])) for arm in model.arms},
+        runs={arm: sum(each.arm == arm for each in valid) for arm in model.arms},
     )
 
 
@@ -148,18 +158,20 @@ def _verdict(
     if contrast.estimate is None:
         return Verdict(contrast.arm, word, None, None, None, different, contrast.n, None, flags, lost)
     low, high = contrast.estimate.interval()
-    more = _more_seeds(contrast.estimate, looked, margin) if word == "undecided" else None
-    return Verdict(contrast.arm, word, contrast.estimate.effect, low, high, different, contrast.n, more, flags, lost)
+    return Verdict(contrast.arm, word, contrast.estimate.effect, low, high, different, contrast.n, None, flags, lost)
 
 
-def _more_seeds(estimate: Estimate, looked: Look, margin: float) -> int | None:
-    """The seeds that would settle an arm four times in five, if its effect is what it seems to be."""
-    if estimate.spread is None or looked.seeds < 2 or estimate.spread[0] <= _TINY:
+def _more_seeds(estimate: Estimate, looked: Look, margin: float, open_arms: int) -> int | None:
+    """The seeds that would settle an arm four times in five, if its effect is what it seems to be.
+
+    They are one addition, at the level that it will have, with Holm's correction for the arms that are still open.
+    """
+    if estimate.spread is None or looked.seeds < 2 or looked.is_early or estimate.spread[0] <= _TINY:
         return None
     from scipy import special
 
     error_now, degrees_now = estimate.spread
-    level = max(looked.level, 0.005)
+    level = looked.next_level / open_arms
     for more in range(1, _MOST_SEEDS + 1):
         error = error_now * math.sqrt(looked.seeds / (looked.seeds + more))
         degrees = degrees_now * (looked.seeds + more - 1) / (looked.seeds - 1)

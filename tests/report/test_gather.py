@@ -66,13 +66,13 @@ def test_seeds_that_were_added_after_a_look_are_an_addition(tmp_path: Path) -> N
     more = {arm: [*row, row[0] + 0.01] for arm, row in TABLE.items()}
     recorded(tmp_path, more)
     planned = judgement(gather([tmp_path], "shapes"))
-    assert planned and planned.look.planned == 4
-    for status, expected in (("missing", 4), ("finished", 3)):
+    assert planned and planned.look.stages == (4,)
+    for status, expected in (("missing", (4,)), ("finished", (3, 4))):
         for cell in seen["cells"]:
             cell["status"] = status
         places.earlier_plan("shapes", "fofof-gugug").write_text(json.dumps(seen))
         found = judgement(gather([tmp_path], "shapes"))
-        assert found and found.look.planned == expected and found.look.seeds == 4
+        assert found and found.look.stages == expected and found.look.seeds == 4
 
 
 def test_nothing_to_judge(tmp_path: Path) -> None:

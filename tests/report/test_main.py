@@ -43,7 +43,7 @@ def test_a_studys_verdicts_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> 
     assert rows["cylinder adamw"].endswith("baseline") and " 51.00 " in rows["cylinder adamw"]
     assert rows["cylinder sgd"].endswith("- worse") and "-5.87" in rows["cylinder sgd"]
     assert rows["pyramid adamw"].endswith("+ better") and "+3.00" in rows["pyramid adamw"]
-    assert rows["pyramid sgd"].endswith("- worse, 3 diverged")
+    assert rows["pyramid sgd"].endswith("- worse, 3 of 3 diverged")
     assert all(len(line) <= 80 for line in lines if line.startswith(("arch", "cyl", "pyr")))
     assert "The planned look, after all 3 seeds" in text and "next: " in lines[-2]
 
@@ -145,8 +145,8 @@ def test_what_a_name_or_a_question_puts_into_the_page_is_text(capsys: pytest.Cap
     [
         ({"a=1": [0.5]}, "There is one arm, hence nothing to compare"),
         ({"a=1": [0.5], "a=2": [0.6]}, "a=2 is not settled against the baseline (a=1). The difference: +10.00"),
-        ({"a=1": ["", ""], "a=2": [0.6, 0.6]}, "Nothing can be said yet."),
-        ({"a=1": [None, None], "a=2": [None, None]}, "Nothing can be said yet."),
+        ({"a=1": ["", ""], "a=2": [0.6, 0.6]}, "No verdict yet: no seed has all of its runs."),
+        ({"a=1": [None, None], "a=2": [None, None]}, "No verdict: no run of the baseline, a=1, has an accuracy"),
         ({"a=1": [0.5, 0.5], "a=2": [0.5, 0.5]}, "a=2 is equivalent to the baseline (a=1)"),
         ({"a=1": [0.5, 0.52, 0.51], "a=2": ["x", "x", "x"]}, "one arm, hence nothing"),
         ({"a=1": [0.5, None, 0.51], "a=2": [0.5, 0.55, ""]}, "a=2 is not settled against"),
