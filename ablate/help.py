@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 
@@ -22,11 +23,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _help(arguments: list[str]) -> int:
-    with Composer() as composer:
-        if not arguments or set(arguments) & {"-h", "--help"}:
+    parser = argparse.ArgumentParser(prog="ablate help", add_help=False)
+    parser.add_argument("topics", nargs="*")
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("--config-dir", "-cd", help="a folder of options of your own")
+    asked = parser.parse_intermixed_args(arguments)
+    with Composer(folders=[asked.config_dir] if asked.config_dir else []) as composer:
+        if not asked.topics or asked.help:
             print(f"{_USAGE}\n\ngroups: {', '.join(GROUPS)}\nkeys: {', '.join(_tops(composer))}")
             return 0
-        for topic in arguments:
+        for topic in asked.topics:
             print("\n".join(_about(composer, canonical_override(topic))))
     return 0
 
@@ -35,7 +41,7 @@ def _about(composer: Composer, topic: str) -> list[str]:
     """Lines on a topic. Raises `UserError` for one that there is not."""
     name, _, option = topic.partition("=")
     group = next((each for each in GROUPS if each == name.partition(".")[0]), None)
-    if name == "experiment" or (name == "study" and option):
+    if (name == "study" and option) or (name not in (*GROUPS, "study") and composer.is_group(name)):
         return _about_files(composer, name, option)
     if group is None:
         found = [each for each in described_settings(composer) if f"{each.path}.".startswith(f"{name}.")]
@@ -48,14 +54,14 @@ def _about(composer: Composer, topic: str) -> list[str]:
     _check_option(composer, group, option)
     shown = option or default
     lines = [] if option else _options(composer, group)
-    title = f"{group}={shown}{'' if option else ', the default'}: {option_comment(group, shown)}"
+    title = f"{group}={shown}{'' if option else ', the default'}: {option_comment(composer, group, shown)}"
     return [*lines, *([""] if lines else []), title, *_table(described_option(composer, group, shown))]
 
 
 def _about_files(composer: Composer, group: str, option: str) -> list[str]:
     """The ready settings of a group whose files set what they like, or one of them, as it is written."""
     _check_option(composer, group, option)
-    return option_text(group, option).splitlines() if option else _options(composer, group)
+    return option_text(composer, group, option).splitlines() if option else _options(composer, group)
 
 
 def _check_option(composer: Composer, group: str, option: str) -> None:
@@ -66,7 +72,7 @@ def _check_option(composer: Composer, group: str, option: str) -> None:
 def _options(composer: Composer, group: str) -> list[str]:
     options = composer.options(group)
     width = max(map(len, options), default=0)
-    return [f"{group}={each.ljust(width)}  {option_comment(group, each)}" for each in options]
+    return [f"{group}={each.ljust(width)}  {option_comment(composer, group, each)}" for each in options]
 
 
 def _about_key(composer: Composer, group: Group, path: str) -> list[str]:

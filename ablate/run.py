@@ -80,6 +80,10 @@ def _show(composer: Composer, line: Line, overrides: list[str]) -> None:
 def _start(composer: Composer, line: Line, overrides: list[str], arguments: list[str]) -> int:
     """Whatever is to be trained: one run, our multirun, or another sweeper's; the exit code."""
     _check_more_than_a_name(overrides)
+    if line.flags.package or line.flags.resolve:
+        raise UserError(
+            f"--{'package' if line.flags.package else 'resolve'}: says what --cfg shows; give it with --cfg job"
+        )
     are_sweeps = any(not is_of_hydra(each) and composer.is_sweep(each) for each in overrides)
     if line.flags.multirun and composer.asked_mode() not in (None, "MULTIRUN"):
         raise UserError(f"hydra.mode={composer.asked_mode()}: --multirun says otherwise; leave one of them out")

@@ -1,5 +1,7 @@
 """`ablate help`: what a key means, its default, what it may be."""
 
+from pathlib import Path
+
 import pytest
 
 from ablate.config.settings import GROUPS
@@ -47,6 +49,21 @@ def test_keys_and_nodes_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
 def test_files_that_set_what_they_like_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert said(capsys, "experiment").startswith("experiment=quick  A run of seconds")
     assert "factors:\n  arch: [cylinder, pyramid," in said(capsys, "study=shapes")
+
+
+def test_a_folder_of_ones_own_is_known(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file, text in (
+        ("conf/preset/small.yaml", "# @package _global_\n# Small.\nepochs: 1\n"),
+        ("other/arch/tiny.yaml", "# Tiny.\ndefaults: [cylinder]\nwidth: 8  # units\n"),
+    ):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text(text)
+    assert said(capsys, "preset") == "preset=small  Small.\n"
+    text = said(capsys, "arch=tiny", "--config-dir", "other")
+    assert text.startswith("arch=tiny: Tiny.\n") and "arch.width=8  # units" in text
 
 
 def test_every_group_and_key_is_described(capsys: pytest.CaptureFixture[str]) -> None:

@@ -132,6 +132,8 @@ def _missing(error: MissingConfigException, composer: Composer) -> str:
 
 def of_config(error: Exception) -> str:
     """What is said of an error of Hydra's, OmegaConf's or of a YAML file."""
+    if isinstance(error, OverrideParseException) and (meant := _without_slip(str(error.override))):
+        return f"{error.override}: {meant}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: can't be read as key=value{_how_to_quote(error)}"
     if isinstance(error, UnicodeDecodeError | RecursionError) or "Invalid loaded object type" in str(error):
@@ -140,6 +142,17 @@ def of_config(error: Exception) -> str:
         return f"{mark.name}, line {mark.line + 1}: not YAML: {error.problem}"
     cause = f"; {_line(str(error.__cause__))}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
     return _line(str(error)) + cause
+
+
+def _without_slip(override: str) -> str | None:
+    """How an override is written that has no = or two of them."""
+    if "=" not in override and (colon := re.fullmatch(r"([+~]*[\w./]+):(\S+)", override)):
+        return f"= stands between key and value; write {for_shell(f'{colon[1]}={colon[2]}')}"
+    if "=" not in override:
+        return "expected key=value; `ablate --help` lists the keys, `ablate` alone the commands"
+    if "==" in override and (twice := re.fullmatch(r"([+~]*[\w./]+)=+([^=]*)", override)):
+        return f"one = is enough; write {for_shell(f'{twice[1]}={twice[2]}')}"
+    return None
 
 
 def _how_to_quote(error: OverrideParseException) -> str:
@@ -176,6 +189,8 @@ def _together(composer: Composer, group: str, levels: str) -> str:
 
 def _unknown_key(key: str, composer: Composer, overrides: Sequence[str]) -> str:
     parent, _, name = key.rpartition(".")
+    if not parent and key not in GROUPS and composer.is_group(key):
+        return f"{key}: a folder of options of your own is added: +{key}=..."
     if is_of_hydra(key) and "/" in key:
         return f"{key}: no such group; {nearest(key, composer.groups_of_hydra())}"
     if is_of_hydra(key):

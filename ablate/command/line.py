@@ -14,7 +14,7 @@ from pathlib import Path
 from hydra.errors import OverrideParseException
 
 from ablate.config import compose
-from ablate.config.override import ALIASES, NOTHING, canonical_override, for_shell, name_of, value_of
+from ablate.config.override import ALIASES, NOTHING, canonical_override, for_shell, name_of, quoted, value_of
 from ablate.config.settings import GROUPS, Settings
 from ablate.config.spelling import guess
 from ablate.error import UserError
@@ -22,6 +22,8 @@ from ablate.error import UserError
 _PROGRAM = re.compile(r"^(\S*uv\s+run\s+)?(\S*python\S*\s+-m\s+ablate(\.run)?|ablate)(\s+run)?(?=\s)")
 _SHOWING = {"--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--run", "-r"}
 _VERSION = "--version"
+_TEXTS = ("wandb.notes", "study.question")  # which have spaces in them
+_QUOTES = "what has spaces in it stands in quotes"
 _WITHOUT_HYPHENS = "; a wandb sweep gives keys so with ${args_no_hyphens} in its command"
 
 
@@ -103,6 +105,9 @@ def _whole(arguments: Sequence[str], problems: list[str]) -> list[str]:
             whole.append(parts[0])
             continue
         meant = re.sub(r"\s*=\s*", "=", " ".join(parts), count=1)
+        if name_of(meant) in _TEXTS and kind == _QUOTES:
+            text = value_of(meant)
+            meant = f"{name_of(meant)}={quoted(text) if chr(34) in text else f'{chr(34)}{text}{chr(34)}'}"
         meant = meant if "{" in meant else re.sub(r"\s*,\s*", ",", meant)
         problems.append(f"{' '.join(parts)}: {kind}; write {for_shell(meant)}")
         whole.append(meant)
@@ -115,11 +120,13 @@ def _slip(before: str, after: str) -> str | None:
         return None
     before = re.sub(r"'[^']*'|\"[^\"]*\"", "", before)  # what stands in quotes is whole
     if sum(before.count(each) for each in "[{(") > sum(before.count(each) for each in "]})"):
-        return "what has spaces in it stands in quotes"
+        return _QUOTES
     if after.startswith("=") or (before.endswith("=") and "=" not in after):
         return "no spaces around ="
     if "=" in before and "=" not in after and (before.endswith(",") or after.startswith(",")):
         return "no space beside a comma"
+    if before.partition("=")[0] in _TEXTS and before.partition("=")[2] and "=" not in after:
+        return _QUOTES
     return None
 
 

@@ -207,7 +207,9 @@ def _valid(prefix: str, values: Mapping[str, Any], hints: Hints, problems: list[
 
     `prefix` leads to their keys in the config; what is wrong with any is added to the problems.
     """
-    problems += [f"{prefix}{name}: unknown key; {nearest(str(name), hints)}" for name in values if name not in hints]
+    problems += [
+        f"{prefix}{name}: {_unknown(prefix, str(name), values[name], hints)}" for name in values if name not in hints
+    ]
     problems += [f"{prefix}{name}: missing; give {prefix}{name}=..." for name in hints if name not in values]
     valid: dict[str, Any] = {}
     for name, value in values.items():
@@ -228,6 +230,15 @@ def _valid(prefix: str, values: Mapping[str, Any], hints: Hints, problems: list[
                 problems += _problems(f"{prefix}{name}", error)
                 valid[name] = value
     return valid
+
+
+def _unknown(prefix: str, name: str, value: object, hints: Hints) -> str:
+    if not prefix and isinstance(value, dict):
+        return (
+            "no run has such a node; an option of a group of your own begins with '# @package _global_' and sets keys "
+            f"that there are; {nearest(name, hints)}"
+        )
+    return f"unknown key; {nearest(name, hints)}"
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import copy
 import functools
+import re
 import typing
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -299,7 +300,8 @@ def resolve(composed: DictConfig) -> dict[str, Any]:
             raise UserError("\n".join(f"{key}: missing, and it has no default; give {key}=..." for key in missing))
         plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True, enum_to_str=True)
     except (OmegaConfBaseException, MissingMandatoryValue) as error:
-        raise UserError(f"{error.full_key or 'config'}: {str(error).splitlines()[0]}") from error
+        reason = re.sub(r"^\w+Error raised while resolving interpolation: ", "", str(error).splitlines()[0])
+        raise UserError(f"{error.full_key or 'config'}: {reason}") from error
     assert isinstance(plain, dict)
     return typing.cast(dict[str, Any], plain)
 

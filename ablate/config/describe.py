@@ -34,23 +34,23 @@ class Described:
     comment: str
 
 
-def option_comment(group: str, option: str) -> str:
+def option_comment(composer: Composer, group: str, option: str) -> str:
     """What an option is: the comment that its file begins with, without a line for Hydra."""
-    lines = option_text(group, option).splitlines()
+    lines = option_text(composer, group, option).splitlines()
     first = next((line for line in lines if not line.startswith("# @package")), "")
     return first.removeprefix("#").strip() if first.startswith("#") else ""
 
 
-def option_text(group: str, option: str) -> str:
+def option_text(composer: Composer, group: str, option: str) -> str:
     """An option's file, as it is written."""
-    file = _file(f"{group}/{option}")
+    file = _file(composer, f"{group}/{option}")
     return file.read_text(encoding="utf-8") if file else ""
 
 
 def described_option(composer: Composer, group: Group, option: str) -> list[Described]:
     """The keys of a group's option. Raises `UserError` for an option that describes no call."""
     node = _unresolved(composer.compose([f"{group}={option}"])[group])
-    comments = _comments_of_option(group, option)
+    comments = _comments_of_option(composer, group, option)
     return [
         Described(f"{group}.{name}", _shown(value), may_be(hint_of(group, node, name)), comments.get(name, ""))
         for name, value in node.items()
@@ -142,15 +142,18 @@ def _unresolved(node: DictConfig) -> dict[str, Any]:
     return typing.cast(dict[str, Any], OmegaConf.to_container(node))
 
 
-def _file(name: str) -> Path | None:
+def _file(composer: Composer, name: str) -> Path | None:
     """A config's file, the user's before ours."""
-    folders = [folder for folder in (user_conf_dir(), conf_dir()) if folder]
+    own = [
+        Path(folder.removeprefix("file://")) for folder in reversed(composer.folders) if folder.startswith("file://")
+    ]
+    folders = [folder for folder in (user_conf_dir(), *own, conf_dir()) if folder]
     return next((file for folder in folders if (file := folder / f"{name}.yaml").is_file()), None)
 
 
-def _comments_of_option(group: str, option: str) -> dict[str, str]:
+def _comments_of_option(composer: Composer, group: str, option: str) -> dict[str, str]:
     """The comments of an option's keys, also of the options that it is made from."""
-    file = _file(f"{group}/{option}")
+    file = _file(composer, f"{group}/{option}")
     if file is None:
         return {}
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -158,7 +161,7 @@ def _comments_of_option(group: str, option: str) -> dict[str, str]:
     inherited: dict[str, str] = {}
     for parent in parents:
         if isinstance(parent, str) and parent not in ("_self_", option):
-            inherited |= _comments_of_option(group, parent)
+            inherited |= _comments_of_option(composer, group, parent)
     return inherited | _comments(file)
 
 

@@ -20,7 +20,7 @@ _OTHER_NAMES = {
     "cepstral": "cmn", "cepstralmean": "cmn", "cms": "cmn", "minmaxscaler": "minmax",
     "rectangle": "cylinder", "rectangular": "cylinder", "block": "cylinder", "funnel": "pyramid",
     "invertedpyramid": "inverse_pyramid", "bottleneck": "hourglass",
-    "sgdmomentum": "momentum", "heavyball": "momentum", "nag": "nesterov", "swats": "adam_to_sgd",
+    "sgdmomentum": "momentum", "sgdm": "momentum", "heavyball": "momentum", "nag": "nesterov", "swats": "adam_to_sgd",
     "lasso": "l1", "ridge": "l2", "weightdecay": "l2", "gradientclipping": "grad_clip", "clipping": "grad_clip",
     "gradclipnorm": "grad_clip", "earlystop": "early_stopping", "labelsmooth": "label_smoothing",
     "float32": "fp32", "float": "fp32", "float16": "fp16", "half": "fp16", "bfloat16": "bf16", "amp": "bf16",

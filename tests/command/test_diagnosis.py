@@ -73,6 +73,17 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
             "study.question: can't be swept; settings of the whole study: give one value; a text with a comma stands "
             "in quotes: 'study.question=\"Which, and why?\"'",
         ),
+        (
+            ["wandb.notes=my", "long", "note"],
+            "wandb.notes=my long note: what has spaces in it stands in quotes; write 'wandb.notes=\"my long note\"'",
+        ),
+        (["optim.lr:0.1"], "optimizer.lr:0.1: = stands between key and value; write optimizer.lr=0.1"),
+        (["optim.lr==0.1"], "optimizer.lr==0.1: one = is enough; write optimizer.lr=0.1"),
+        (["seed=1", "runn"], "runn: expected key=value; `ablate --help` lists the keys, `ablate` alone the commands"),
+        (["--package", "optim", "seed=1"], "--package: says what --cfg shows; give it with --cfg job"),
+        (["optim=sgdm"], "optimizer=sgdm: no such option; did you mean momentum?"),
+        (["optim.lr=${oc.env:NOPE}"], "optimizer.lr: \"Environment variable 'NOPE' not found\""),
+        (["+loss={gamma: 2}"], "loss: no run has such a node; an option of a group of your own begins with"),
         (["learning_rate=0.1"], "learning_rate: unknown key; did you mean optimizer.lr?"),
         (["optim.learning_rate=0.1"], "optimizer.learning_rate: unknown key; did you mean optimizer.lr?"),
         (["--lr", "0.1"], "lr: unknown key; did you mean optimizer.lr?"),
@@ -162,6 +173,23 @@ def test_all_mistakes_are_told_at_once(flags: list[str], capsys: pytest.CaptureF
 def test_no_mistake_hides_another(line: list[str], keys: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     lines = said(capsys, *line)
     assert all(any(each.startswith(f"{key}: ") for each in lines) for key in keys), lines
+
+
+def test_a_folder_of_options_of_ones_own_is_added(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("conf/preset").mkdir(parents=True)
+    Path("conf/preset/small.yaml").write_text("# @package _global_\nepochs: 1\n")
+    assert said(capsys, "preset=small") == ["preset: a folder of options of your own is added: +preset=..."]
+
+
+def test_an_option_of_a_foreign_module_is_refused_before_its_record_is_looked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It has the key of the option of that name, and can't be what that one is."""
+    Path("conf/optimizer").mkdir(parents=True)
+    Path("conf/optimizer/mine.yaml").write_text("_target_: mine.sgd\nlr: 0.1\nweight_decay: 0\ndecay_all: false\n")
+    expected = "optimizer._target_: expected a public callable of ablate.recipe.optimizer, found 'mine.sgd'"
+    assert said(capsys, "optim=mine") == [expected]
+    assert said(capsys, "-m", "optim=sgd,mine") == [f"optimizer=mine: {expected}"]
 
 
 def test_brackets_in_a_quoted_text_tear_nothing(capsys: pytest.CaptureFixture[str]) -> None:
