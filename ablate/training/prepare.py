@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
-from ablate.config.check import check, instantiate
+from ablate.config.check import check, instantiate, refuse
 from ablate.config.settings import Config
 from ablate.display import Screen
 from ablate.error import UserError, refusing
@@ -61,12 +63,23 @@ def rehearse(config: Config, corpus: Corpus) -> torch.device:
     Raises `UserError`.
     """
     check(config)
-    device = machine.configure(config["device"], config["precision"], config["threads"])
-    with torch.device("meta"):
+    problems: list[str] = []
+    with _noting(problems):
+        device = machine.configure(config["device"], config["precision"], config["threads"])
+    with _noting(problems), torch.device("meta"):
         model, _, _ = _parts(config, corpus)
-    with refusing():
         optimizers.check_precision(instantiate(config, "optimizer", model), config["precision"])
+    refuse(problems)
     return device
+
+
+@contextmanager
+def _noting(problems: list[str]) -> Iterator[None]:
+    """A context whose refusal is told together with others."""
+    try:
+        yield
+    except (UserError, ValueError) as error:
+        problems += str(error).splitlines()
 
 
 def cost(config: Config) -> float:
@@ -131,10 +144,12 @@ def _model(config: Config, num_inputs: int) -> nn.Sequential:
             "are the model's dropout; give one of them"
         )
     model: nn.Sequential = instantiate(config, "arch", num_inputs, len(PHONEMES))
+    problems = []
     if config["max_params"] is not None and (size := arch.num_params(model)) > config["max_params"]:
-        raise UserError(f"max_params={config['max_params']}: the model has {size} parameters; choose a smaller arch")
+        problems.append(f"max_params={config['max_params']}: the model has {size} parameters; choose a smaller arch")
     if config["batch_size"] == 1 and any(isinstance(module, nn.BatchNorm1d) for module in model):
-        raise UserError("batch_size=1: a batch norm needs at least 2 frames a batch; or take arch.norm=layer or none")
+        problems.append("batch_size=1: a batch norm needs at least 2 frames a batch; or take arch.norm=layer or none")
+    refuse(problems)
     return model
 
 
