@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,6 +38,15 @@ class _Verdicts(RegexHighlighter):
 _COLOURS = Theme(
     {"verdict.better": "green", "verdict.worse": "red", "verdict.equivalent": "blue", "verdict.undecided": "yellow"}
 )
+
+
+def harmless(text: str) -> str:
+    r"""The text with what would steer a terminal written out: a file's name may hold anything.
+
+    >>> print(harmless("a\x1b[31mb"))
+    a\x1b[31mb
+    """
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda match: repr(match[0])[1:-1], text)
 
 
 def mute() -> None:
@@ -113,17 +123,17 @@ class Screen:
             return
         width = max(map(len, rows))
         for name, value in rows.items():
-            self._print(Text.assemble((name.ljust(width), "bold"), f"  {value}"))
+            self._print(Text.assemble((name.ljust(width), "bold"), f"  {harmless(str(value))}"))
 
     def _print(self, text: str | Text) -> None:
         try:
-            self._console.print(text)
+            self._console.print(harmless(text) if isinstance(text, str) else text)
         except OSError:
             mute()
 
     def write(self, text: str) -> None:
         """A line in the log alone."""
-        entry = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n"
+        entry = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {harmless(text)}\n"
         if self._log:
             self._log.write(entry)
         else:

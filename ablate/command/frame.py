@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ablate.command.refusal import refusal
-from ablate.display import mute
+from ablate.display import harmless, mute
 from ablate.interruption import as_keyboard_interrupt
 
 _INTERRUPTED = 130
@@ -44,7 +44,7 @@ def framed(act: Callable[[list[str]], int], arguments: Sequence[str], *, after_i
 
 
 def _say(text: str) -> None:
-    print(f"ablate: {text}", file=sys.stderr)
+    print(f"ablate: {harmless(text)}", file=sys.stderr)
 
 
 @contextmanager

@@ -35,6 +35,9 @@ ProjectName = Annotated[str, StringConstraints(max_length=128), AfterValidator(_
 FolderName = Annotated[str, StringConstraints(max_length=100), AfterValidator(_folder_name)]
 
 
+Members = Annotated[Count, Le(1000)]
+
+
 class Wandb(TypedDict):
     """Where the run is shown; never what it is."""
 
@@ -49,8 +52,8 @@ class Wandb(TypedDict):
 class Team(TypedDict):
     """Who runs it, and among how many a study is split."""
 
-    member: Count | None
-    size: Count | None
+    member: Members | None
+    size: Members | None
 
 
 class Study(TypedDict):
@@ -62,7 +65,7 @@ class Study(TypedDict):
     design: Design
     resolution: Resolution
     exclude: list[str]
-    seeds: Count | Annotated[list[NonNegativeInteger], Len(1)] | None
+    seeds: Annotated[Count, Le(1000)] | Annotated[list[NonNegativeInteger], Len(1, 1000)] | None
     margin: Positive | None
     dry_run: bool
     coverage: bool

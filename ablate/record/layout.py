@@ -88,8 +88,9 @@ def earlier(run: Path) -> list[Path]:
 
 
 def next_earlier(run: Path) -> Path:
-    """Where a run's record is set aside."""
-    return run / f"{_EARLIER}{len(earlier(run)) + 1}"
+    """Where a run's record is set aside: behind all that were, though some may have been deleted."""
+    numbers = [int(number) for each in earlier(run) if (number := each.name.removeprefix(_EARLIER)).isdecimal()]
+    return run / f"{_EARLIER}{max(numbers, default=0) + 1}"
 
 
 def earlier_plans(study: Path) -> list[Path]:

@@ -84,6 +84,11 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
         (["optim=sgdm"], "optimizer=sgdm: no such option; did you mean momentum?"),
         (["optim.lr=${oc.env:NOPE}"], "optimizer.lr: \"Environment variable 'NOPE' not found\""),
         (["+loss={gamma: 2}"], "loss: no run has such a node; an option of a group of your own begins with"),
+        (
+            ["-m", "study.seeds=5000", "arch=cylinder,pyramid"],
+            "study.seeds: expected less than or equal to 1000, found",
+        ),
+        (["optim=\x1b[31mred"], "optimizer=\\x1b[31mred: "),
         (["learning_rate=0.1"], "learning_rate: unknown key; did you mean optimizer.lr?"),
         (["optim.learning_rate=0.1"], "optimizer.learning_rate: unknown key; did you mean optimizer.lr?"),
         (["--lr", "0.1"], "lr: unknown key; did you mean optimizer.lr?"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,6 +57,17 @@ def test_finishing_removes_the_checkpoint_last(tmp_path: Path) -> None:
         assert (folder.path / "checkpoint.pt").exists() and folder.result() is None
         writer.finish({"key": KEY, "status": "finished", "metrics": {"val/accuracy": 0.5}})
         assert not (folder.path / "checkpoint.pt").exists()
+
+
+def test_an_earlier_record_that_was_deleted_makes_room_for_none(tmp_path: Path) -> None:
+    folder = RunFolder(Layout(tmp_path), "0123456789abcdef")
+    with folder.lease() as writer:
+        for number in (1, 2):
+            (folder.path / "result.json").write_text("{}")
+            assert writer.set_aside() == folder.path / f"earlier-{number}"
+        shutil.rmtree(folder.path / "earlier-1")
+        (folder.path / "result.json").write_text("{}")
+        assert writer.set_aside() == folder.path / "earlier-3"
 
 
 def test_an_earlier_record_is_set_aside_whole(tmp_path: Path) -> None:

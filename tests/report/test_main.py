@@ -180,6 +180,13 @@ def test_a_page_of_many_runs_is_small(capsys: pytest.CaptureFixture[str]) -> Non
     assert (places.study("shapes") / "report.html").stat().st_size < 1_000_000
 
 
+def test_a_spreadsheet_takes_no_cell_for_a_formula(capsys: pytest.CaptureFixture[str]) -> None:
+    places = recorded(Path("outputs"), {"arch=a": [0.5, 0.52]}, machines=["=cmd()", "@x"])
+    said(capsys, "report", "shapes")
+    with (places.study("shapes") / "runs.csv").open() as file:
+        assert [row["machine"] for row in csv.DictReader(file)] == ["'=cmd()", "'@x"]
+
+
 def test_tables_for_a_write_up_escape_what_their_language_reads() -> None:
     assert markdown([["a"], ["x|y"]]).splitlines()[2] == r"| x\|y |"
     assert r"50\% of \_x\$ \textbackslash{}" in latex([["a"], ["50% of _x$ \\"]])
