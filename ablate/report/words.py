@@ -57,6 +57,7 @@ def flagged(study: Study, judgement: Judgement) -> list[Verdict]:
 def verdict_words(verdict: Verdict) -> str:
     """A verdict with its sign, which tells it without colour.
 
+    >>> from ablate.study.verdict import Verdict
     >>> verdict_words(Verdict("a", "undecided", 0.001, -0.01, 0.01, 0.4, 3, more_seeds=4))
     '? undecided (+4 seeds)'
     """
