@@ -26,7 +26,7 @@ RUN = [
 """Every stream of random numbers is in use, and an epoch takes some tenths of a second."""
 
 # A file's temporary sibling is there while it is written: the moment of the write itself.
-WRITES = (layout.CHECKPOINT, layout.RESULT, layout.BEST, layout.ROWS, layout.UTTERANCES)
+WRITES = (layout.CHECKPOINT, layout.BEST, layout.ROWS, layout.UTTERANCES, layout.RESULT)  # the last ends the run
 MOMENTS = ("start", "epoch", "validation", *WRITES)
 
 

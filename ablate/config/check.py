@@ -26,6 +26,8 @@ from ablate.study.design import split
 
 Hints = Mapping[str, Any]
 
+NO_FP16 = "precision=fp16: expected a GPU, found cpu; take fp32, or bf16 on a CPU with AMX"
+
 _EXCLUSIVE = [("arch.width", "arch.num_params")]
 _MOST_PROBLEMS = 20
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
@@ -43,6 +45,8 @@ def check_settings(config: dict[str, Any], overrides: Sequence[str] = ()) -> Con
     for first, second in _EXCLUSIVE:
         if {first, second} <= given:
             problems.append(f"{first} and {second} are both given, and each decides the same; give one")
+    if (config.get("device"), config.get("precision")) == ("cpu", "fp16"):
+        problems.append(NO_FP16)
     settings = {key: value for key, value in config.items() if key not in GROUPS}
     hints = typing.get_type_hints(Settings, include_extras=True)
     typed = {name_of(each): value_of(each) for each in overrides}

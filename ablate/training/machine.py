@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from ablate.config.check import NO_FP16
 from ablate.config.settings import DeviceName, Precision
 from ablate.error import UserError
 
@@ -99,7 +100,7 @@ def _check_precision(device: torch.device, precision: Precision) -> None:
     if precision == "tf32" and not (device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)):
         raise UserError(f"precision=tf32: expected an NVIDIA GPU from Ampere on, found {device.type}; take fp32")
     if precision == "fp16" and device.type == "cpu":
-        raise UserError("precision=fp16: expected a GPU, found cpu; take fp32, or bf16 on a CPU with AMX")
+        raise UserError(NO_FP16)
     if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise UserError("precision=bf16: this GPU has no bf16; take fp16")
 

@@ -167,6 +167,7 @@ def test_all_mistakes_are_told_at_once(flags: list[str], capsys: pytest.CaptureF
             ["data.fraction", "optimizer.lr", "arch.depth", "scheduler.warmup"],
         ),
         (["data=hw1p2", "data.root=nope", "arch.depth=-1"], ["data.root=nope", "arch.depth"]),
+        (["precision=fp16", "device=cpu", "arch.depth=-1", "seed=x"], ["precision=fp16", "arch.depth", "seed"]),
         (
             ["-m", "optm=x", "arch.dpth=3", "study.sed=3", "hydra.foo=3"],
             ["optm", "arch.dpth", "study.sed", "hydra.foo"],

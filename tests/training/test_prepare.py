@@ -57,7 +57,7 @@ def test_it_is_refused_before_data_are_loaded(overrides: list[str], said: str, t
 
 
 def test_all_that_is_wrong_with_the_parts_is_told_at_once(tmp_path: Path) -> None:
-    overrides = ["data=espeak_tiny", "precision=fp16", "device=cpu", "max_params=10", "batch_size=1"]
+    overrides = ["data=espeak_tiny", "precision=tf32", "device=cpu", "max_params=10", "batch_size=1"]
     with pytest.raises(UserError) as refused:
         prepared(overrides, tmp_path)
     lines = str(refused.value).splitlines()
