@@ -44,10 +44,9 @@ class Study:
         return self.plan["cells"]
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether every seed still lacks some run."""
-        done = {cell["seed"] for cell in self.cells}
-        return done == {cell["seed"] for cell in self.cells if self.statuses[cell["key"]] not in FINAL}
+    def waiting(self) -> set[int]:
+        """The seeds that still lack some run."""
+        return {cell["seed"] for cell in self.cells if self.statuses[cell["key"]] not in FINAL}
 
     @property
     def arms(self) -> list[str]:
@@ -73,11 +72,6 @@ class Study:
         """An arm's level of each factor that the study varies."""
         parts = [part.partition("=") for part in split(arm) if "=" in part]
         return {name: level for name, _, level in parts}
-
-
-def mean_of(study: Study, arm: str) -> float | None:
-    """The mean accuracy of an arm's runs, those that diverged at 0, as the worst there is."""
-    return study.mean(arm, of_diverged=0.0)
 
 
 def gather(output_dirs: Sequence[Path], name: str) -> Study:
@@ -125,7 +119,7 @@ def flags_of_rates(study: Study) -> dict[str, Flag]:
     found: dict[str, Flag] = {}
     for setting in {without_rate(arm) for arm in study.arms}:
         arms = {study.levels(arm).get(RATE, ""): arm for arm in study.arms if without_rate(arm) == setting}
-        means = {level: mean for level, arm in arms.items() if (mean := mean_of(study, arm)) is not None}
+        means = {level: mean for level, arm in arms.items() if (mean := study.mean(arm, of_diverged=0.0)) is not None}
         if means and max(means, key=lambda level: means[level]) in (ordered[0], ordered[-1]):
             found |= dict.fromkeys(arms.values(), "not-re-tuned")
     return found

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from ablate.report.gather import FINAL, Study, machine_of
+from ablate.report.gather import Study, machine_of
 from ablate.study.model import Model, Observation
 from ablate.study.verdict import Judgement, Verdict, judge
 
 
 def observed(study: Study) -> list[Observation]:
     """The runs of the seeds that are complete."""
-    waiting = {cell["seed"] for cell in study.cells if study.statuses[cell["key"]] not in FINAL}
+    waiting = study.waiting
     return [
         Observation(cell["arm"], cell["seed"], machine_of(result), result["metrics"]["val/accuracy"])
         for cell in study.cells

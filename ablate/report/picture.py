@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ablate.error import UserError
 from ablate.record import reading
 from ablate.report.findings import Confused
-from ablate.report.gather import RATE, Study, mean_of, number, without_rate
+from ablate.report.gather import RATE, Study, number, without_rate
 from ablate.report.words import short
 from ablate.study.verdict import Judgement
 
@@ -132,7 +132,9 @@ def rates(study: Study) -> str:
     lines = {}
     for setting in dict.fromkeys(without_rate(arm) for arm in study.arms):
         arms = {study.levels(arm).get(RATE, ""): arm for arm in study.arms if without_rate(arm) == setting}
-        spots = [(number(rate), mean) for rate, arm in arms.items() if (mean := mean_of(study, arm)) is not None]
+        spots = [
+            (number(rate), mean) for rate, arm in arms.items() if (mean := study.mean(arm, of_diverged=0.0)) is not None
+        ]
         if len(spots) > 1:
             lines[short(study, setting) or "all"] = sorted(spots)
     if len(levels) < 2 or not lines:

@@ -149,7 +149,7 @@ def listed(folders: Sequence[Path]) -> list[str]:
 
 def why_no_verdict(study: Study) -> str:
     """What is said of a study that can't be judged."""
-    if study.is_waiting:
+    if study.waiting == {cell["seed"] for cell in study.cells}:
         return "no verdict yet: no seed has all of its runs"
     return f"no verdict: no run of the baseline, {study.plan['baseline']}, has an accuracy; make another arm the first"
 
