@@ -50,9 +50,8 @@ def _resume(arguments: list[str]) -> int:
     grows = any(name_of(each) in _GROWTH for each in own)
     from ablate.multirun.sweep import multirun
 
-    with Composer(
-        command["config_name"], command["folders"], [each for each in given if is_of_hydra(each)]
-    ) as composer:
+    of_hydra = [each for each in given if is_of_hydra(each)]
+    with Composer(command["config_name"], command["folders"], of_hydra, trusts_primary=False) as composer:
         return multirun(composer, overrides, ["resume", *arguments], None if grows else plan["plan_id"])
 
 

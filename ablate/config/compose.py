@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import copy
 import functools
+import posixpath
 import re
 import typing
 import warnings
@@ -19,13 +20,15 @@ from typing import Any, Literal
 from hydra import version
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import CachingConfigRepository
+from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository, IConfigRepository
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.conf import HydraConf, JobConf, RunDir, SweepDir
 from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.default_element import InputDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.core.plugins import Plugins
@@ -38,7 +41,8 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.config.folder import PRIMARY, conf_dir, user_conf_dir
+from ablate.config import own
+from ablate.config.folder import PRIMARY, check_file, conf_dir, user_conf_dir
 from ablate.config.override import NOTHING, name_of, value_of
 from ablate.config.settings import GROUPS, Config
 from ablate.config.spelling import nearest
@@ -49,18 +53,35 @@ OUR_SWEEPER = "ablate"
 Task = Callable[[DictConfig], Any]
 
 _SEARCHPATH = "hydra.searchpath"
+_NOT_OWN = re.compile(r"main|schema|hydra(-\w+)*")  # providers of configs: ours, Hydra's, installed plugins of Hydra
 _CHOSEN_BY_PRIMARY = ("hydra/sweeper", "hydra/help", "hydra/hydra_logging", "hydra/job_logging")
 
 
 class _Remembered(CachingConfigRepository):
     """The config files, each read once: Hydra copies its repository for every composition.
 
-    What it gives is a copy, since Hydra merges into what it is given.
+    What it gives is a copy, since Hydra merges into what it is given. Of a user's folder, `hydra/` is not read.
     """
 
+    def __init__(self, delegate: IConfigRepository) -> None:
+        super().__init__(delegate)
+        self._withhold()
+
+    def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
+        """Look there for files from now on."""
+        super().initialize_sources(config_search_path)
+        self._withhold()
+
     def load_config(self, config_path: str) -> ConfigResult | None:
-        """A copy of a config as its file has it. Raises `UserError` for a choice in it that would not be heeded."""
-        found = copy.deepcopy(super().load_config(config_path))
+        """A copy of a config as its file has it.
+
+        Raises `UserError` for a choice in it that would not be heeded, and for a user's file that is no config.
+        """
+        name = f"config_path={config_path}"
+        if name not in self.cache:
+            self._check_file(config_path)
+            self.cache[name] = self._of(config_path).load_config(config_path)
+        found = copy.deepcopy(self.cache[name])
         for default in (found and found.defaults_list) or ():
             group = str(getattr(default, "group", None)).lstrip("/")
             if default.is_override() and group in _CHOSEN_BY_PRIMARY and "/" in config_path:
@@ -71,6 +92,43 @@ class _Remembered(CachingConfigRepository):
                 )
         return found
 
+    def group_exists(self, config_path: str) -> bool:
+        """Whether there is a group of this path."""
+        return self._of(config_path).group_exists(config_path)
+
+    def config_exists(self, config_path: str) -> bool:
+        """Whether there is a config of this path."""
+        return self._of(config_path).config_exists(config_path)
+
+    def get_group_options(self, group_name: str, results_filter: ObjectType | None = ObjectType.CONFIG) -> list[str]:
+        """The names of a group's options, or of the groups in it."""
+        return self._of(group_name).get_group_options(group_name, results_filter)
+
+    def has_own(self) -> bool:
+        """Whether there are folders of the user's."""
+        return any(_is_own(source.provider) for source in self.get_sources())
+
+    def own_option(self, path: str) -> own.Option | None:
+        """What a file of the user's sets at its top; none for one of ours."""
+        found = self.load_config(path)
+        if found is None or not _is_own(found.provider):
+            return None
+        keys = [str(key) for key in found.config] if isinstance(found.config, DictConfig) else []
+        return own.Option(keys, [_group_of(each) for each in found.defaults_list or () if each.is_override()])
+
+    def _withhold(self) -> None:
+        self._installed = copy.copy(typing.cast(ConfigRepository, self.delegate))
+        self._installed.sources = [each for each in self.get_sources() if not _is_own(each.provider)]
+
+    def _of(self, path: str) -> IConfigRepository:
+        return self._installed if posixpath.normpath(path).lstrip("/").split("/")[0] == "hydra" else self.delegate
+
+    def _check_file(self, path: str) -> None:
+        name = f"{path.removesuffix('.yaml')}.yaml"
+        for source in self.get_sources():
+            if _is_own(source.provider) and source.scheme() == "file":
+                check_file(Path(source.path) / name)
+
     def __deepcopy__(self, memo: object) -> _Remembered:
         return self
 
@@ -79,12 +137,19 @@ class Composer:
     """Composes the configs of one command; a context, since Hydra has one place for all that it is told.
 
     `folders` hold options of the user's own, which add to ours and replace them; `of_hydra` are the overrides of
-    `hydra.*` and of its groups. Raises `UserError` for a folder that is not there.
+    `hydra.*` and of its groups; a primary config that comes from a record is not trusted. Raises `UserError` for a
+    folder that is not there.
     """
 
     def __init__(
-        self, config_name: str | None = None, folders: Sequence[str] = (), of_hydra: Sequence[str] = ()
+        self,
+        config_name: str | None = None,
+        folders: Sequence[str] = (),
+        of_hydra: Sequence[str] = (),
+        *,
+        trusts_primary: bool = True,
     ) -> None:
+        self._trusts_primary = trusts_primary
         self.config_name = (config_name or PRIMARY).removesuffix(".yaml")
         self.of_hydra = [each for each in of_hydra if not each.lstrip("+").startswith(f"{_SEARCHPATH}=")]
         searched = [path for each in of_hydra if each not in self.of_hydra for path in _paths(each)]
@@ -123,7 +188,7 @@ class Composer:
 
     def without_hydra(self) -> Composer:
         """Another one of the same folders and the same primary config, which knows nothing of `hydra.*`."""
-        return Composer(self.config_name, self._folders)
+        return Composer(self.config_name, self._folders, trusts_primary=self._trusts_primary)
 
     def _search_path(self) -> ConfigSearchPath:
         path = create_config_search_path(str(conf_dir()))
@@ -158,11 +223,24 @@ class Composer:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # as of a folder in a config's hydra.searchpath
             try:
+                self._check_own_options(given, run_mode)
                 composed = self._loader.load_configuration(self.config_name, given, run_mode)
             except UserWarning as warning:
                 raise UserError(f"{self.config_name}: {str(warning).strip()}") from warning
         _refuse_what_is_not_kept(composed)
         return composed
+
+    def _check_own_options(self, overrides: list[str], mode: RunMode) -> None:
+        repository = typing.cast(_Remembered, self._loader.repository)
+        if repository.has_own():
+            listed = self._loader.compute_defaults_list(self.config_name, overrides, mode).defaults
+            parts = [own.Part(str(each.config_path), each.package or "", str(each.parent)) for each in listed]
+            users = {part.path: repository.own_option(part.path) for part in parts if not self._is_typed(part.path)}
+            own.check(parts, {path: option for path, option in users.items() if option})
+
+    def _is_typed(self, path: str) -> bool:
+        """Whether a config is a primary one that the user names: their own word, which may set what it likes."""
+        return self._trusts_primary and path == self.config_name
 
     def parsed(self, override: str) -> Override:
         """An override as Hydra reads it."""
@@ -339,6 +417,16 @@ def parse(override: str) -> Override:
 def failure(returned: JobReturn) -> Exception | None:
     """How a job failed."""
     return typing.cast(Exception, returned._return_value) if returned.status is JobStatus.FAILED else None
+
+
+def _is_own(provider: str) -> bool:
+    """Whether configs of this provider are the user's: of a folder or a package that Hydra was told of."""
+    return not _NOT_OWN.fullmatch(provider)
+
+
+def _group_of(default: InputDefault) -> str:
+    """The group of which a default in a defaults list is an option, from the top."""
+    return str(getattr(default, "group", None) or getattr(default, "path", "")).lstrip("/")
 
 
 def _refuse_what_is_not_kept(composed: DictConfig) -> None:

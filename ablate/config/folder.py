@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
+import yaml
+
 from ablate.config.settings import GROUPS
+from ablate.error import UserError
+
+_MOST_BYTES = 1 << 20
+_MOST_LEVELS = 30
+_MOST_VALUES = 100_000
 
 PRIMARY = "config"
 """The name of the config that all others are put into."""
@@ -26,6 +35,44 @@ def user_conf_dir() -> Path | None:
     is_ours = any((own / group).is_dir() for group in (*GROUPS, "study", "experiment"))
     has_primary = any(file.stem != PRIMARY for file in own.glob("*.yaml"))
     return own if is_ours or has_primary or any(own.glob("*/**/*.yaml")) else None
+
+
+def check_file(file: Path) -> None:
+    """Raise `UserError` for a config file, if it is there, that would take the reader's memory or stack: a long one,
+    one of aliases of aliases, one of many levels. One that is no YAML passes: what is wrong with it is told by place.
+    """
+    try:
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
+            raise UserError(f"{file}: expected a config file of at most {_MOST_BYTES:,} bytes, found {_found(status)}")
+        _check_growth(file)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return
+
+
+def _check_growth(file: Path) -> None:
+    sizes: dict[str, int] = {}  # of what each anchor stands for, written out
+    open_nodes: list[tuple[str | None, int]] = []
+    size = 0
+    for event in yaml.parse(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_nodes.append((event.anchor, size))
+            size += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = open_nodes.pop()
+            sizes |= {anchor: size - before} if anchor else {}
+        elif isinstance(event, yaml.AliasEvent):
+            size += sizes.get(str(event.anchor), 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            size += 1
+        if len(open_nodes) > _MOST_LEVELS:
+            raise UserError(f"{file}: expected at most {_MOST_LEVELS} levels of nesting, found more")
+        if size > _MOST_VALUES:
+            raise UserError(f"{file}: expected at most {_MOST_VALUES:,} values, found more, each alias counted in full")
+
+
+def _found(status: os.stat_result) -> str:
+    return f"{status.st_size:,}" if stat.S_ISREG(status.st_mode) else "no plain file"
 
 
 def options(group: str) -> list[str]:
