@@ -3,9 +3,25 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_LONGEST_LINE = 1500
+_KEPT = 400  # of a longer one, at each end
+
+
+def clipped(line: str) -> str:
+    """A line without the middle of what is too long to be read."""
+    if len(line) <= _LONGEST_LINE:
+        return line
+    return f"{line[:_KEPT]} ... ({len(line):,} characters) ... {line[-_KEPT:]}"
+
 
 class UserError(Exception):
-    """A command that is refused: exit code 2. The text names the key or file, what was expected, what was found."""
+    """A command that is refused: exit code 2. The text names the key or file, what was expected, what was found.
+
+    A line that quotes more than anybody reads is clipped.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__("\n".join(map(clipped, text.split("\n"))))
 
 
 class IncompleteError(Exception):

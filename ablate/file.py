@@ -1,7 +1,8 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and what stands where a file is expected."""
 
 import contextlib
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -33,6 +34,37 @@ def write_atomically(
             if isinstance(error, OSError) and error.filename is None:  # as a full disk has it
                 error.filename = str(path)
             raise
+
+
+def read_plain(path: Path, most_bytes: int) -> bytes | None:
+    """What a file holds; none where there is none.
+
+    Raises `ValueError` for what is no plain file, such as a pipe that would be waited for, and for a larger one.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        size = _plain_size(os.fstat(descriptor))
+        if size > most_bytes:
+            raise ValueError(f"expected at most {most_bytes:,} bytes, found {size:,}")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(most_bytes)
+    finally:
+        os.close(descriptor)
+
+
+def check_plain(path: Path) -> None:
+    """Raise `ValueError` if there is something at `path` that is no plain file."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        _plain_size(path.stat())
+
+
+def _plain_size(status: os.stat_result) -> int:
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("expected a file, found something else")
+    return status.st_size
 
 
 def _umask() -> int:

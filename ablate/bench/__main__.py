@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ablate.bench import data, kills, study, verdicts
+from ablate.bench import data, faults, kills, study, verdicts
 from ablate.command.frame import framed
 
 
@@ -46,6 +46,12 @@ def _bench(arguments: list[str]) -> int:
     command.add_argument("--rounds", type=int, default=3, help="of starts (default: %(default)s)")
     command.add_argument("--folder", type=Path, default=Path("outputs/bench"), help="(default: %(default)s)")
     command.set_defaults(run=lambda given: data.data(given.utterances, given.folder, given.rounds))
+
+    command = commands.add_parser("faults", help="wrong commands, odd places, hostile files: all are survived")
+    command.add_argument("--commands", type=int, default=1000, help="wrong ones (default: %(default)s)")
+    command.add_argument("--part", type=float, default=1.0, help="of the places and files (default: all)")
+    command.add_argument("--seed", type=int, default=0, help="draws them (default: %(default)s)")
+    command.set_defaults(run=lambda given: faults.faults(given.commands, given.seed, given.part))
 
     command = commands.add_parser("verdicts", help="simulate studies whose truth is known, and judge them")
     command.add_argument("--studies", type=int, default=4000, help="of each kind (default: %(default)s)")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import yaml
+from hydra.core.override_parser.types import RangeSweep
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -13,11 +14,12 @@ from yaml import MarkedYAMLError
 
 from ablate.config.check import check_settings, hint_of, is_table, node_problems
 from ablate.config.compose import Composer, is_of_hydra, resolve
-from ablate.config.folder import user_conf_dir
+from ablate.config.folder import PRIMARY, user_conf_dir
 from ablate.config.override import ALIASES, for_shell, name_of, value_of
 from ablate.config.settings import GROUPS
 from ablate.config.spelling import by_another_name, guess, nearest
 from ablate.error import UserError
+from ablate.study.design import MOST_LEVELS
 
 _PLUGINS = {
     "joblib": "hydra-joblib-launcher", "submitit_local": "hydra-submitit-launcher",
@@ -32,6 +34,8 @@ def slip(composer: Composer, override: str, *, multirun: bool) -> str | None:
     except HydraException as error:
         return of_config(error)
     name, value = name_of(override), value_of(override)
+    if isinstance(swept := parsed.value(), RangeSweep) and (said := _wrong_range(swept)):
+        return f"{override}: {said}"
     if is_of_hydra(override):
         return f"{override}: expected one value, the same for all runs" if parsed.is_sweep_override() else None
     if "@" in name and not parsed.is_delete():
@@ -51,6 +55,16 @@ def slip(composer: Composer, override: str, *, multirun: bool) -> str | None:
         text = f'{name}="{value}"'
         others = "" if "(" in value else f"; a list is {for_shell(f'{name}=[{value}]')}, a text {for_shell(text)}"
         return f"{override}: several levels are a study: add --multirun{others}"
+    return None
+
+
+def _wrong_range(swept: RangeSweep) -> str | None:
+    """Why a range has no sensible number of levels."""
+    start, stop, step = float(swept.start or 0), float(swept.stop or 0), float(swept.step)
+    if not step:
+        return "expected a step other than 0"
+    if not (stop - start) / step <= MOST_LEVELS:
+        return f"expected at most {MOST_LEVELS:,} levels, found more"
     return None
 
 
@@ -95,7 +109,7 @@ def of_composition(error: Exception, composer: Composer, overrides: Sequence[str
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        return _missing(error, composer)
+        return _missing(error, composer, {name_of(each) for each in overrides})
     if isinstance(error, ConfigCompositionException) and (key := re.match("Could not override '(.+?)'", str(error))):
         return _unknown_key(key[1].partition("@")[0], composer, overrides)
     if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
@@ -116,8 +130,11 @@ def _wrong_values(composer: Composer, overrides: Sequence[str]) -> list[str]:
     return [line for group in GROUPS if group in touched for line in node_problems(config, group)]
 
 
-def _missing(error: MissingConfigException, composer: Composer) -> str:
+def _missing(error: MissingConfigException, composer: Composer, typed: Container[str]) -> str:
     group, _, option = str(error.missing_cfg_file).rpartition("/")
+    listing = re.match("In '(.+?)'", str(error))
+    if listing and listing[1] not in (PRIMARY, "hydra/config") and group not in typed:
+        return f"{listing[1]}.yaml: its defaults list names {error.missing_cfg_file}, and there is no such file"
     if not group:
         return f"--config-name {option}: expected {option}.yaml in conf/ or --config-dir, found none"
     options = sorted(error.options or [])

@@ -14,13 +14,23 @@ from pathlib import Path
 from hydra.errors import OverrideParseException
 
 from ablate.config import compose
-from ablate.config.override import ALIASES, NOTHING, canonical_override, for_shell, name_of, quoted, value_of
+from ablate.config.override import (
+    ALIASES,
+    NOTHING,
+    canonical_override,
+    for_shell,
+    is_too_long,
+    name_of,
+    quoted,
+    value_of,
+)
 from ablate.config.settings import GROUPS, Settings
 from ablate.config.spelling import guess
 from ablate.error import UserError
 
 _PROGRAM = re.compile(r"^(\S*uv\s+run\s+)?(\S*python\S*\s+-m\s+ablate(\.run)?|ablate)(\s+run)?(?=\s)")
 _SHOWING = {"--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--run", "-r"}
+_SINGLE, _MULTIRUN = {"--run", "-r"}, {"--multirun", "-m"}
 _VERSION = "--version"
 _TEXTS = ("wandb.notes", "study.question")  # which have spaces in them
 _QUOTES = "what has spaces in it stands in quotes"
@@ -81,7 +91,10 @@ def complete(answer: Callable[[], None]) -> None:
 def _read(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
     problems: list[str] = []
     flags, typed = _split(_whole(arguments, problems), problems)
-    typed = [each for each in typed if each not in NOTHING]
+    problems += [f"{name_of(each)}: {said}" for each in typed if (said := is_too_long(each))]
+    typed = [each for each in typed if each not in NOTHING and not is_too_long(each)]
+    if _SINGLE & set(flags) and _MULTIRUN & set(flags):
+        problems.append("--run and --multirun: the one asks for a single run, the other for many; leave one out")
     overrides = _once([_at_home(canonical_override(each)) for each in typed], problems)
     if any(name_of(each) == "study" for each in overrides) and not _SHOWING & set(flags) and "--multirun" not in flags:
         flags = ["--multirun", *flags]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import yaml
 
+from ablate.config.override import MOST_BRACKETS, TOO_LONG
 from ablate.config.settings import GROUPS
 from ablate.error import UserError
 
 _MOST_BYTES = 1 << 20
-_MOST_LEVELS = 30
 _MOST_VALUES = 100_000
 
 PRIMARY = "config"
@@ -38,8 +38,10 @@ def user_conf_dir() -> Path | None:
 
 
 def check_file(file: Path) -> None:
-    """Raise `UserError` for a config file, if it is there, that would take the reader's memory or stack: a long one,
-    one of aliases of aliases, one of many levels. One that is no YAML passes: what is wrong with it is told by place.
+    """Raise `UserError` for a config file, if it is there, that would take its reader's memory or stack.
+
+    It is very long, of aliases of aliases, of many levels, or holds an endless number. One that is no YAML passes:
+    where it is wrong is told by who reads it.
     """
     try:
         status = file.stat()
@@ -65,8 +67,10 @@ def _check_growth(file: Path) -> None:
             size += sizes.get(str(event.anchor), 1)
         elif isinstance(event, yaml.ScalarEvent):
             size += 1
-        if len(open_nodes) > _MOST_LEVELS:
-            raise UserError(f"{file}: expected at most {_MOST_LEVELS} levels of nesting, found more")
+            if not event.style and TOO_LONG.search(event.value):
+                raise UserError(f"{file}: expected numbers of fewer than 1,000 digits, found a longer one")
+        if len(open_nodes) > MOST_BRACKETS:
+            raise UserError(f"{file}: expected at most {MOST_BRACKETS} levels of nesting, found more")
         if size > _MOST_VALUES:
             raise UserError(f"{file}: expected at most {_MOST_VALUES:,} values, found more, each alias counted in full")
 

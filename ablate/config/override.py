@@ -9,6 +9,12 @@ ALIASES = {"optim": "optimizer"}
 NOTHING = ("experiment=null", "study=null")
 """The defaults of groups that may have no option, which Hydra takes in a file only."""
 
+MOST_BRACKETS = 30
+"""In one another, in what a config says: far more than any has, and few enough for every reader's stack."""
+
+TOO_LONG = re.compile(r"[0-9]{1000}")
+"""A number that Python refuses to read as one."""
+
 _ALIASED = re.compile(rf"^(\+\+|\+|~)?({'|'.join(ALIASES)})(?=[@.=/]|$)")
 
 _SHIPPED = re.compile(r"^\+(?=experiment=)")  # what is typed to add a group that ablate has already
@@ -31,6 +37,22 @@ def sign_of(override: str) -> str:
 def value_of(override: str) -> str:
     """What is typed behind the name."""
     return override.partition("=")[2]
+
+
+def is_too_long(override: str) -> str | None:
+    """Why an override can't be read, whoever reads it.
+
+    >>> is_too_long("arch.widths=" + 100 * "[")
+    'expected at most 30 brackets in one another, found more'
+    """
+    if TOO_LONG.search(override):
+        return "expected numbers of fewer than 1,000 digits, found a longer one"
+    open_brackets = 0
+    for each in re.findall(r"[\[{(\]})]", override):
+        open_brackets += 1 if each in "[{(" else -1
+        if open_brackets > MOST_BRACKETS:
+            return f"expected at most {MOST_BRACKETS} brackets in one another, found more"
+    return None
 
 
 def canonical_override(override: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ _NO_FACTORS = {
 _PLACES_OF_DATA = ("data.root", "data.alignments")  # outside of the key, but what lies there is in it
 _OF_ONE_COMMAND = ("team.member", "output_dir", "rerun", "plot", "study.dry_run", "study.coverage")
 _FILES = ("study", "experiment")  # groups whose files may set a study
+_FEWER = "fewer levels, or a design that does not combine them all: ofat, path, fraction"
 _DIGITS = 12  # of a range's levels, which are sums: 0.1 + 0.1 + 0.1 is 0.30000000000000004
 
 
@@ -97,6 +99,8 @@ def ask(composer: Composer, arguments: Sequence[str]) -> Asked:
         raise
     arms, aliases = _arms(base["study"], given.factors)
     seeds = _seeds(base)
+    if (number := len(arms) * len(seeds)) > design.MOST_RUNS:
+        raise UserError(f"study: expected at most {design.MOST_RUNS:,} runs, found {number:,}; {_FEWER}")
     composed = sorted(_compose_all(composer, given, arms, seeds), key=lambda cell: seeds.index(cell.seed))
     cells, equal = _distinct(composed)
     command = _command(composer, arguments, base)
@@ -234,6 +238,10 @@ def _levels(override: Override) -> tuple[str, ...]:
     found = tuple(override.sweep_string_iterator())
     if not found:
         raise UserError(f"{override.input_line}: matches nothing; expected one level at least")
+    if len(found) > design.MOST_LEVELS:
+        raise UserError(
+            f"{override.key_or_group}: expected at most {design.MOST_LEVELS:,} levels, found {len(found):,}"
+        )
     if isinstance(override.value(), RangeSweep):
         return tuple(
             level if level.lstrip("-").isdigit() else str(float(f"{float(level):.{_DIGITS}g}")) for level in found
@@ -286,6 +294,8 @@ def _seeds(base: Config) -> list[int]:
 
 def _arms(study: Study, factors: Sequence[Factor]) -> tuple[list[Arm], list[str]]:
     varied = [factor for factor in factors if len(factor.levels) > 1]
+    if study["design"] == "grid" and (number := math.prod(len(each.levels) for each in varied)) > design.MOST_RUNS:
+        raise UserError(f"study.design=grid: expected at most {design.MOST_RUNS:,} arms, found {number:,}; {_FEWER}")
     with refusing():
         arms = design.arms(study["design"], varied, study["resolution"])
         aliases = design.aliases(study["design"], varied, study["resolution"]) if varied else []

@@ -102,6 +102,9 @@ def _study(composer: Composer, asked: Asked, plan_id: str | None) -> None:
             _launch(jobs, launcher, results, session.sweep, fail_fast=study["fail_fast"])
     finally:  # an interruption too: what has ended has ended
         _update(made, places)
+        for each in made.cells:  # a run that its data refuse leaves no record
+            if each.status == "missing" and each.key in results and _failure(results[each.key]):
+                each.status = "failed"
         store.write_plan(places, made.study, made.content())
         failures = _conclude(made, todo, results, places, screen)
     _report(made, places, screen, anew=bool(results))

@@ -22,11 +22,12 @@ from filelock import FileLock
 from pydantic import TypeAdapter
 
 from ablate.error import BusyError
-from ablate.file import write_atomically
+from ablate.file import read_plain, write_atomically
 from ablate.record.layout import LEASE
 
 RENEWAL_SECONDS = 15
 LEASE_SECONDS = 120
+_MOST_BYTES = 10_000  # of a lease
 _CLOCK_STEP_SECONDS = 30  # by which a corrected clock may move what is known of a process's start
 
 
@@ -141,8 +142,8 @@ def holder(folder: Path, clock: Path) -> Owner | None:
 
 def _read(file: Path) -> Owner | None:
     try:
-        return TypeAdapter(Owner).validate_json(file.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return TypeAdapter(Owner).validate_json(read_plain(file, _MOST_BYTES) or b"")
+    except ValueError:
         return None
 
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 import contextlib
 import csv
 import functools
+import hashlib
 import io
 import json
-import os
-import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypeVar
@@ -21,6 +20,7 @@ from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
 from typing_extensions import TypedDict, is_typeddict  # which pydantic wants before Python 3.12
 
 from ablate.error import UserError
+from ablate.file import read_plain
 from ablate.record import layout
 from ablate.record.layout import Layout
 from ablate.record.status import Status
@@ -29,8 +29,13 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+FORMAT = 1
+"""Of result.json; raised when its fields change their meaning."""
+
 _MOST_BYTES = 1 << 28  # of a record: far more than any has
 _LENIENT = ConfigDict(extra="allow", allow_inf_nan=False)
+
+_LATER = ("cost", "data_digest", "dropped_utterances", "files", "layers")  # fields that older records lack
 
 Read = TypeVar("Read")
 Number = Annotated[int, Ge(0)]
@@ -85,6 +90,8 @@ class Result(TypedDict):
     versions: NotRequired[dict[str, str]]
     git_commit: NotRequired[str | None]
     data_fingerprint: NotRequired[str]
+    data_digest: NotRequired[str]
+    files: NotRequired[dict[str, str]]
     dropped_utterances: NotRequired[dict[str, dict[str, list[str]]]]
     results_version: NotRequired[int]
     format: NotRequired[int]
@@ -147,6 +154,19 @@ def result(run: Path) -> Result | None:
     found = _read(path, lambda content: _valid(Result, json.loads(content)), "delete the file to train again")
     if found and found["key"] != run.name:
         raise UserError(f"{path}: not a record of {run.name}, but of {found['key']}; delete the file to train again")
+    if found and found.get("format", FORMAT) > FORMAT:
+        raise UserError(f"{path}: format={found['format']}: expected {FORMAT} at most; a newer ablate can read it")
+    return found
+
+
+def whole_result(run: Path) -> Result | None:
+    """As `result`, of a run of mine, of which nothing may lack: its file is taken for the training itself.
+
+    Raises `UserError` for what lacks too.
+    """
+    found = result(run)
+    if lacking := [name for name in Result.__annotations__ if found and name not in (*found, *_LATER)]:
+        raise UserError(f"{run / layout.RESULT}: {lacking[0]}: missing; delete the file to train again")
     return found
 
 
@@ -156,7 +176,7 @@ def rows(run: Path) -> list[Row]:
     def parse(content: bytes) -> list[Row]:
         return [_valid(Row, json.loads(line)) for line in content.splitlines()]
 
-    return _read(run / layout.ROWS, parse, "the run's result still counts") or []
+    return _of_run(run, layout.ROWS, parse) or []
 
 
 def utterances(run: Path) -> list[Utterance]:
@@ -169,7 +189,7 @@ def utterances(run: Path) -> list[Utterance]:
             raise ValueError(f"{wrong['name']} has {wrong['correct']} correct of {wrong['frames']} frames")
         return found
 
-    return _read(run / layout.UTTERANCES, parse, "the run's result still counts") or []
+    return _of_run(run, layout.UTTERANCES, parse) or []
 
 
 def confusion(run: Path) -> npt.NDArray[np.int64] | None:
@@ -187,7 +207,7 @@ def confusion(run: Path) -> npt.NDArray[np.int64] | None:
             raise ValueError(f"expected counts (classes, classes), found {found.shape}")
         return found.astype(np.int64)
 
-    return _read(run / layout.CONFUSION, parse, "the run's result still counts")
+    return _of_run(run, layout.CONFUSION, parse)
 
 
 def plan(places: Layout, study: str) -> PlanRecord | None:
@@ -220,30 +240,32 @@ def studies(places: Layout) -> list[str]:
     return sorted(path.parent.name for path in places.plans())
 
 
+def _of_run(run: Path, name: str, parse: Callable[[bytes], Read]) -> Read | None:
+    """What a file beside a run's result says, if it is the one that the run wrote."""
+    written = None
+    with contextlib.suppress(UserError):  # a malformed result is named by who asks for it
+        recorded = result(run)
+        written = recorded.get("files", {}).get(name) if recorded else None
+
+    def check(content: bytes) -> Read:
+        if written not in (None, digest(content)):
+            raise ValueError("not the file that the run wrote")
+        return parse(content)
+
+    return _read(run / name, check, "the run's result still counts")
+
+
+def digest(content: bytes) -> str:
+    """What a result keeps of a file: its SHA-256, in hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def _read(path: Path, parse: Callable[[bytes], Read], remedy: str) -> Read | None:
     try:
-        content = _content(path)
+        content = read_plain(path, _MOST_BYTES)
         return None if content is None else parse(content)
     except (ValueError, EOFError, RecursionError, OSError, csv.Error) as error:
         raise UserError(f"{path}: {_line(error)}; {remedy}") from error
-
-
-def _content(path: Path) -> bytes | None:
-    """What a file holds: never more than a record can have, and never what waits for a writer, as a pipe does."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("expected a file, found something else")
-        if status.st_size > _MOST_BYTES:
-            raise ValueError(f"expected a record, found {status.st_size:,} bytes")
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read()
-    finally:
-        os.close(descriptor)
 
 
 @functools.cache

@@ -19,17 +19,16 @@ from socket import gethostname
 from typing import Any, BinaryIO, TextIO
 
 from ablate.error import BusyError, UserError
-from ablate.file import write_atomically
+from ablate.file import check_plain, read_plain, write_atomically
 from ablate.record import layout, reading
 from ablate.record.key import RESULTS_VERSION
 from ablate.record.layout import Layout
 from ablate.record.lease import Lease, busy, holder
-from ablate.record.reading import CommandRecord, Result, Row
+from ablate.record.reading import FORMAT, CommandRecord, Result, Row
 from ablate.record.status import Status
 
-FORMAT = 1
-"""Of result.json; raised when its fields change their meaning."""
-
+_OF_THE_RESULT = (layout.ROWS, layout.BEST, layout.CONFUSION, layout.UTTERANCES)  # what a result keeps digests of
+_MOST_LOG_BYTES = 1 << 26
 _PACKAGES = ("ablate", "torch", "torchaudio", "numpy", "hydra-core", "omegaconf", "wandb")
 
 
@@ -60,6 +59,10 @@ class RunFolder:
         """The record of the run if it has ended, else none. Raises `UserError` where it is malformed."""
         return reading.result(self.path)
 
+    def whole_result(self) -> Result | None:
+        """As `result`, with all that a record of mine has. Raises `UserError` for what it lacks too."""
+        return reading.whole_result(self.path)
+
     def status(self) -> Status:
         """What has become of the run."""
         if result := self.result():
@@ -67,6 +70,11 @@ class RunFolder:
         if self.is_running():
             return "running"
         return "failed" if (self.path / layout.ERROR).exists() else "missing"
+
+    def attempts(self) -> int:
+        """How often its training has been begun, which its log tells."""
+        content = read_plain(self.path / layout.LOG, _MOST_LOG_BYTES) or b""
+        return len(re.findall(rf"^.{{19}} run {self.key}: ", content.decode(errors="replace"), re.MULTILINE))
 
     def repetitions(self) -> int:
         """How often the run has been trained before and its record set aside."""
@@ -86,9 +94,18 @@ class Writer:
         (path / layout.ERROR).unlink(missing_ok=True)
         for left in layout.unfinished(path):
             left.unlink()
+        self._check_places()
         with self._written(layout.CONFIG) as file:
             file.write(config.encode())
         return (path / layout.LOG).open("a", buffering=1)
+
+    def _check_places(self) -> None:
+        """Raise `UserError` for what stands where this run's files go, before anything is trained for nothing."""
+        for name in (layout.LOG, layout.CONFIG, layout.CHECKPOINT, *_OF_THE_RESULT):
+            try:
+                check_plain(self.folder.path / name)
+            except ValueError as error:
+                raise UserError(f"{self.folder.path / name}: {error}; move it away") from error
 
     def set_aside(self) -> Path:
         """Move the record of an earlier training into a folder of its own below; the result goes first."""
@@ -126,15 +143,26 @@ class Writer:
 
     def finish(self, record: Mapping[str, Any]) -> None:
         """The result, which says that the run has ended, and nothing more is needed to go on with it."""
-        content = {**record, "results_version": RESULTS_VERSION, "format": FORMAT}
+        files = {name: self._digest(name) for name in _OF_THE_RESULT if (self.folder.path / name).exists()}
+        content = {**record, "files": files, "results_version": RESULTS_VERSION, "format": FORMAT}
         with self._written(layout.RESULT) as file:
             file.write((json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
         (self.folder.path / layout.CHECKPOINT).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _written(self, name: str) -> Iterator[BinaryIO]:
-        with write_atomically(self.folder.path / name, self._lease.confirmed) as file:
+        with write_atomically(self.folder.path / name, self._allowed) as file:
             yield file
+
+    @contextlib.contextmanager
+    def _allowed(self) -> Iterator[None]:
+        with self._lease.confirmed():
+            if (self.folder.path / layout.RESULT).exists():
+                raise BusyError(f"{self.folder.key}: another process has finished this run; its record is left alone")
+            yield
+
+    def _digest(self, name: str) -> str:
+        return reading.digest((self.folder.path / name).read_bytes())
 
 
 def seconds_per_cost(places: Layout, fingerprints: Iterable[str], most: int) -> float | None:
@@ -149,7 +177,7 @@ def seconds_per_cost(places: Layout, fingerprints: Iterable[str], most: int) -> 
         with contextlib.suppress(UserError, OSError, KeyError):
             result = reading.result(Path(folder.path))
             if result and result["data_fingerprint"] in wanted and result["machine"]["name"] == gethostname():
-                known.append(result["seconds"] / result["cost"])
+                known += [result["seconds"] / result["cost"]] if result["cost"] > 0 else []
     return statistics.median(known) if known else None
 
 
@@ -165,7 +193,8 @@ def write_plan(places: Layout, study: str, content: Mapping[str, Any]) -> None:
     """A study's plan, as it is known now; another plan that stood there is kept beside it by its id."""
     path = places.plan(study)
     if (before := recorded_plan_id(places, study)) and before != content["plan_id"]:
-        path.replace(places.earlier_plan(study, before))
+        with contextlib.suppress(FileNotFoundError):  # another command has just done so
+            path.replace(places.earlier_plan(study, before))
     with write_atomically(path) as file:
         file.write((json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
 

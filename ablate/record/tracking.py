@@ -67,6 +67,7 @@ class Shown:
     name: str
     tags: list[str]
     repetition: int = 0  # tells trainings of one key apart that are not one going on, from 0
+    attempt: int = 1  # at this training, from 1
 
     @property
     def identity(self) -> str:
@@ -133,7 +134,7 @@ def start(config: Mapping[str, Any], shown: Shown, mode: Mode, server: Server, w
         mode = "offline"
     window = {"job_type": "train", "name": shown.name, "tags": shown.tags, "config": {**config, "key": shown.key}}
     try:
-        run, opened = _open(config, shown.identity, mode, window, warn)
+        run, opened = _open(config, shown.identity, mode, window, warn, shown.attempt)
         if opened != mode:
             server.not_before = time.monotonic() + _PATIENCE_SECONDS
         run.define_metric("epoch")
@@ -170,17 +171,24 @@ def tell_multirun_end(config: Mapping[str, Any], code: int, arguments: str) -> N
 
 
 def _open(
-    config: Mapping[str, Any], identity: str, mode: Mode, window: Mapping[str, Any], warn: Callable[[str], None]
+    config: Mapping[str, Any],
+    identity: str,
+    mode: Mode,
+    window: Mapping[str, Any],
+    warn: Callable[[str], None],
+    attempt: int = 1,
 ) -> tuple[Any, Mode]:
     """A run of wandb and the mode it is in after all."""
     os.environ.setdefault("WANDB_SILENT", "true")  # wandb.login speaks before any setting can say not to
+    if not _has_cache():  # wandb's service tells at length that it has no place for its logs
+        os.environ.setdefault("XDG_CACHE_HOME", str(Layout(Path(config["output_dir"])).cache.resolve()))
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # wandb's own telemetry, whose failures are its own
     import wandb
 
     asked, places = config["wandb"], Layout(Path(config["output_dir"]))
     places.output_dir.mkdir(parents=True, exist_ok=True)
     # An offline run that is synced appends to the run of its id: each attempt has its own.
-    attempt = 1 + len(places.offline_windows(identity))
+    attempt = max(attempt, 1 + len(places.offline_windows(identity)))  # whose folders may have been deleted
     tags = [tag[:_LONGEST_TAG] for tag in dict.fromkeys([*asked["tags"], *window["tags"]])]
     by_command = _set_by_command()
     quick_and_quiet = wandb.Settings(
@@ -220,6 +228,16 @@ def _open(
             raise
         warn(f"wandb: the server can't be used ({_line(error)}); this run is kept offline, and can be synced later")
         return init("offline"), "offline"
+
+
+def _has_cache() -> bool:
+    """Whether the user has a folder for what programs keep."""
+    folder = os.environ.get("XDG_CACHE_HOME") or (os.environ.get("HOME") and f"{os.environ['HOME']}/.cache")
+    try:
+        Path(folder or "").mkdir(parents=True, exist_ok=True)
+        return bool(folder)
+    except OSError:
+        return False
 
 
 def _close(run: Any, succeeded: bool, mode: Mode) -> str | None:

@@ -128,7 +128,7 @@ def flags_of_rates(study: Study) -> dict[str, Flag]:
 def _gather_cell(study: Study, places: Sequence[Layout], cell: CellRecord) -> None:
     """Merge what the folders hold of a run: it is one run unless its status or its metrics differ."""
     key = cell["key"]
-    study.statuses[key] = "missing"
+    study.statuses[key] = "failed" if cell.get("status") == "failed" else "missing"
     for place in places:
         folder = RunFolder(place, key)
         try:
@@ -138,7 +138,7 @@ def _gather_cell(study: Study, places: Sequence[Layout], cell: CellRecord) -> No
             study.notes.append(f"{error}; left out")
             continue
         if result is None:
-            if study.statuses[key] == "missing":
+            if status != "missing" and study.statuses[key] in ("missing", "failed"):
                 study.statuses[key] = status
             continue
         if result.get("seed", cell["seed"]) != cell["seed"]:

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 Design = Literal["grid", "ofat", "path", "fraction", "zip"]
 Resolution = Literal[3, 4, 5]
+MOST_LEVELS = 1_000
+"""Of a factor, far more than anybody can train."""
+MOST_RUNS = 10_000
+"""Of a study."""
+
 Arm = tuple[str, ...]
 """A level of each factor, in the factors' order, as it is written in an override."""
 

@@ -15,6 +15,7 @@ import torch
 from ablate.display import Screen
 from ablate.interruption import Interruption
 from ablate.recipe import arch
+from ablate.recipe.data.corpus import combined
 from ablate.recipe.data.phoneme import PHONEMES
 from ablate.record import layout
 from ablate.record.reading import Row
@@ -40,6 +41,7 @@ class Outcome:
     multiply_adds: int
     seconds: float
     frames_per_second: float
+    data_digest: str
     dropped_utterances: dict[str, dict[str, Sequence[str]]]
 
 
@@ -85,7 +87,7 @@ def loop(training: Training, writer: Writer, tracker: Tracker, screen: Screen, i
 
 
 def _is_over(training: Training, progress: Progress) -> bool:
-    if progress.diverged or len(progress.rows) == training.config["epochs"]:
+    if progress.diverged or len(progress.rows) >= training.config["epochs"]:
         return True
     return training.regularization.ends([float(row["val/accuracy"] or 0) for row in progress.rows])
 
@@ -132,6 +134,7 @@ def _outcome(training: Training, progress: Progress) -> Outcome:
         multiply_adds=arch.multiply_adds(training.model),
         seconds=sum(seconds),
         frames_per_second=float(np.median(speeds)) if speeds else 0.0,
+        data_digest=combined(training.train.table.digest, training.val.table.digest),
         dropped_utterances={
             split: dict(frames.table.dropped)
             for split, frames in (("train", training.train), ("val", training.val))

@@ -102,7 +102,7 @@ def attend(run: Run, screen: Screen, session: Session) -> Ended:
 
 def done(run: Run, screen: Screen) -> Ended | None:
     """The record of a run that has ended, shown; none where there is something to do."""
-    result = run.folder.result()
+    result = run.folder.whole_result()
     if not result or run.config["rerun"]:
         return None
     screen.say(
@@ -124,7 +124,7 @@ def train(run: Run, screen: Screen, session: Session) -> Ended:
     with run.folder.lease() as writer:
         if found := done(run, screen):
             return found
-        if run.folder.result():
+        if run.folder.result():  # of rerun=true
             screen.say(f"the earlier record of {run.folder.key} is kept in {writer.set_aside()}")
         config = OmegaConf.to_yaml(OmegaConf.create(dict(run.config)))
         with writer.open(config) as log, screen.logging_to(log):
@@ -237,6 +237,7 @@ def _shown(run: Run) -> Shown:
             *([f"member={member}"] if member else []),
         ],
         repetition=run.folder.repetitions(),
+        attempt=run.folder.attempts(),
     )
 
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import numpy as np
 from filelock import FileLock, Timeout
 
-from ablate.file import write_atomically
-from ablate.recipe.data.content import Content
+from ablate.error import clipped
+from ablate.file import check_plain, write_atomically
+from ablate.recipe.data.content import Content, name_of
 from ablate.recipe.data.subset import subset
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Recordings:
     identity: str  # of the sources that they were made of
     num_mfcc: int
     entries: tuple[_Entry, ...]
+    digest: str = ""  # of the whole split's features and labels
 
     @property
     def names(self) -> list[str]:
@@ -188,7 +190,7 @@ def _write(file: BinaryIO, identity: str, num_mfcc: int, utterances: Iterable[Ut
     entries = []
     for each in utterances:
         if isinstance(each, Fault):
-            entries.append(_Entry(each.name, each.speaker, list(each.lines)))
+            entries.append(_Entry(each.name, each.speaker, [clipped(line) for line in each.lines]))
             continue
         features, labels = np.ascontiguousarray(each.features, np.float32), np.ascontiguousarray(each.labels)
         assert features.shape == (len(labels), num_mfcc) and labels.dtype == np.uint8
@@ -202,6 +204,10 @@ def _write(file: BinaryIO, identity: str, num_mfcc: int, utterances: Iterable[Ut
     file.write(zlib.crc32(index).to_bytes(_CHECKSUM_BYTES, "little"))
 
 
+def _digest(entries: Iterable[_Entry]) -> str:
+    return name_of([[entry.name, entry.frames, entry.checksum] for entry in entries])
+
+
 def _checksum(features: np.ndarray, labels: np.ndarray) -> int:
     return zlib.crc32(labels.data, zlib.crc32(features.data))
 
@@ -209,6 +215,7 @@ def _checksum(features: np.ndarray, labels: np.ndarray) -> int:
 def _open(path: Path, identity: str, num_mfcc: int) -> Recordings | None:
     """The split in the file, if it is whole and what is wanted; what else is there can be made again."""
     try:
+        check_plain(path)
         with path.open("rb") as file:
             end = file.seek(-_LENGTH_BYTES - _CHECKSUM_BYTES, os.SEEK_END)
             size = int.from_bytes(file.read(_LENGTH_BYTES), "little")
@@ -220,6 +227,9 @@ def _open(path: Path, identity: str, num_mfcc: int) -> Recordings | None:
         version, *described, frames_end, entries = json.loads(index)
         if version != _FORMAT or described != [identity, num_mfcc] or frames_end != start:
             return None
-        return Recordings(path, identity, num_mfcc, tuple(_Entry(*entry) for entry in entries))
-    except (OSError, ValueError, TypeError):
+        found = tuple(_Entry(*entry) for entry in entries)
+        if any(each.start + each.frames * (4 * num_mfcc + 1) > frames_end for each in found):
+            return None
+        return Recordings(path, identity, num_mfcc, found, _digest(found))
+    except (OSError, ValueError, TypeError, RecursionError):
         return None

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ablate.file import write_atomically
+from ablate.file import read_plain, write_atomically
 from ablate.recipe.data.folder import File
 
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
 """Shows the progress of an iteration of known length under a title: `track(items, total, title)`."""
 
+_MOST_BYTES = 1 << 30  # of a memory: some 200 bytes a file
 _UNREADABLE = "unreadable: "
 
 
@@ -66,7 +67,7 @@ def _digest(file: Path) -> str:
 def _remembered(memory: Path) -> dict[str, list[object]]:
     """Size, times and digest of each file; where it is missing or broken they are read again."""
     try:
-        known = json.loads(memory.read_bytes())
+        known = json.loads(read_plain(memory, _MOST_BYTES) or b"")
         return {name: entry for name, entry in known.items() if len(entry) == 4 and isinstance(entry[-1], str)}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}

@@ -26,7 +26,8 @@ class FrameTable:
     boundary is to bleed, only before the first and after the last one, as the course's starter has it.
     `labels` (frames,) uint8: a class for each real frame.  `centre` (frames,) int32: its row in `features`.
     `lengths` (utterances,) int64: the number of frames of each.  `speakers`: who speaks in each, where that is known.
-    `dropped`: what is wrong with utterances left out.
+    `dropped`: what is wrong with utterances left out.  `digest`: of what its features and labels were made of, which
+    are those of the whole split.
     """
 
     features: Tensor
@@ -36,6 +37,7 @@ class FrameTable:
     names: tuple[str, ...]
     speakers: tuple[str, ...] = ()
     dropped: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    digest: str = ""
 
     @staticmethod
     def blank(
@@ -69,7 +71,8 @@ class FrameTable:
             normalize(read)
             features.copy_(read)
             labels.copy_(classes)
-        return dataclasses.replace(table, speakers=tuple(recordings.speaker_of_each), dropped=recordings.faults)
+        speakers = tuple(recordings.speaker_of_each)
+        return dataclasses.replace(table, speakers=speakers, dropped=recordings.faults, digest=recordings.digest)
 
     def utterances(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Views of each utterance's features (frames, mfcc) and labels (frames,): writing fills the table."""
