@@ -61,3 +61,10 @@ def test_simulated_studies_are_judged_right_about_as_often_as_is_promised() -> N
     at_the_margin = verdicts.simulate(verdicts._at_the_margin, draw, (10, 5), 300).equal
     assert at_the_margin is not None and at_the_margin <= 0.05
     assert verdicts.looks(draw, (4, 3), 300) <= 0.09
+
+
+def test_faults_are_survived(environment: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "ablate.bench", "faults", "--commands", "100", "--part", "0.1", "--seed", "1"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=800)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "command: 100 tried, 100 survived" in done.stdout

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,6 +107,7 @@ def gather(output_dirs: Sequence[Path], name: str) -> Study:
     study = Study(plan, {}, {}, {}, _stages(plan, smaller), _places_of_data(home, name), list(output_dirs), notes)
     for cell in plan["cells"]:
         _gather_cell(study, places, cell)
+    notes += _unlike(study)
     return study
 
 
@@ -151,6 +152,29 @@ def _gather_cell(study: Study, places: Sequence[Layout], cell: CellRecord) -> No
         study.results.setdefault(key, result)
         study.folders.setdefault(key, folder.path)
         study.statuses[key] = result["status"]
+
+
+def _unlike(study: Study) -> list[str]:
+    """What the runs should have alike and don't: the bits of their data, and the version of the code's numbers."""
+    found = list[str]()
+    bits: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    versions: dict[int, set[str]] = defaultdict(set)
+    for result in study.results.values():
+        if digest := result.get("data_digest"):
+            bits[result.get("data_fingerprint", "")][digest].add(machine_of(result) or "a machine without a name")
+        if version := result.get("results_version"):
+            versions[version].add(result["key"])
+    for digests in bits.values():
+        if len(digests) > 1:
+            machines = "; ".join(", ".join(sorted(of)) for of in digests.values())
+            found.append(
+                f"the same corpus has other bits on other machines ({machines}): its features were made by other "
+                "processor instructions or library versions, which may change an accuracy a little"
+            )
+    if len(versions) > 1:
+        numbers = ", ".join(f"{number} ({len(keys)} runs)" for number, keys in sorted(versions.items()))
+        found.append(f"runs of versions whose numbers differ are compared: results_version {numbers}")
+    return found
 
 
 def _stages(plan: PlanRecord, others: Sequence[PlanRecord]) -> tuple[int, ...]:

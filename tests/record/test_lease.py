@@ -125,3 +125,11 @@ def test_of_many_that_want_it_one_gets_it(tmp_path: Path, guard: Path) -> None:
         with process:
             process.communicate("\n")
     assert sorted(answers) == ["busy"] * 5 + ["mine"]
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, Path.touch, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_lease_holds_nothing_and_is_waited_for_by_nobody(put: Any, tmp_path: Path, guard: Path) -> None:
+    put(tmp_path / LEASE)
+    assert holder(tmp_path, guard) is None
+    with Lease(tmp_path, guard) as mine:
+        mine.check()

@@ -5,13 +5,16 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 
+from ablate.display import Screen
 from ablate.error import BusyError, UserError
 from ablate.file import write_atomically
+from ablate.record import reading
 from ablate.record.layout import Layout
-from ablate.record.store import RunFolder, check_writable, provenance
+from ablate.record.store import RunFolder, check_writable, provenance, seconds_per_cost
 
 KEY = "0123456789abcdef"
 
@@ -127,3 +130,73 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 def test_provenance_names_versions() -> None:
     assert provenance()["versions"]["torch"].startswith("2.11")
+
+
+def test_a_result_vouches_for_the_files_beside_it(tmp_path: Path) -> None:
+    folder = RunFolder(Layout(tmp_path), KEY)
+    with folder.lease() as writer:
+        writer.write_rows([{"epoch": 1}])
+        writer.write("utterances.csv", b"name,correct,frames\na,1,2\n")
+        writer.finish({"key": KEY, "status": "finished", "metrics": {"val/accuracy": 0.5}})
+    assert reading.rows(folder.path) == [{"epoch": 1}] and len(reading.utterances(folder.path)) == 1
+    (folder.path / "utterances.csv").write_text("name,correct,frames\na,2,2\n")
+    with pytest.raises(UserError, match=r"utterances.csv: not the file that the run wrote"):
+        reading.utterances(folder.path)
+
+
+def test_who_comes_back_to_a_finished_run_writes_nothing(tmp_path: Path) -> None:
+    folder = RunFolder(Layout(tmp_path), KEY)
+    with folder.lease() as writer:
+        writer.write("best.pt", b"of the other process")
+        (folder.path / "result.json").write_text("{}")
+        with pytest.raises(BusyError, match="another process has finished this run"):
+            writer.write("best.pt", b"mine")
+        with pytest.raises(BusyError, match="another process has finished this run"):
+            writer.finish({"key": KEY})
+    assert (folder.path / "best.pt").read_bytes() == b"of the other process"
+    assert (folder.path / "result.json").read_text() == "{}"
+
+
+def test_a_record_of_mine_is_whole_or_says_what_it_lacks(tmp_path: Path) -> None:
+    folder = RunFolder(Layout(tmp_path), KEY)
+    with folder.lease() as writer:
+        writer.finish({"key": KEY, "status": "finished", "metrics": {"val/accuracy": 0.5}, "seed": 0, "epochs": 1})
+    assert folder.result()
+    with pytest.raises(UserError, match=r"result.json: num_params: missing; delete the file to train again"):
+        folder.whole_result()
+
+
+def test_attempts_are_counted_by_the_log(tmp_path: Path) -> None:
+    folder = RunFolder(Layout(tmp_path), KEY)
+    assert folder.attempts() == 0
+    for attempt in (1, 2):
+        with folder.lease() as writer, writer.open("seed: 0\n") as log:
+            screen = Screen(quiet=True)
+            with screen.logging_to(log):
+                screen.say(f"run {KEY}: all defaults, seed 0")
+                screen.say(f"resumed run {KEY}: no beginning")
+            assert folder.attempts() == attempt
+
+
+@pytest.mark.parametrize("name", ["run.log", "metrics.jsonl", "best.pt", "checkpoint.pt", "config.yaml"])
+def test_what_stands_in_a_files_place_is_named_before_anything_is_trained(name: str, tmp_path: Path) -> None:
+    folder = RunFolder(Layout(tmp_path), KEY)
+    for put in (Path.mkdir, os.mkfifo):
+        with folder.lease() as writer:
+            put(folder.path / name)
+            with pytest.raises(UserError, match=f"{name}: expected a file, found something else; move it away"):
+                writer.open("seed: 0\n")
+            (folder.path / name).rmdir() if (folder.path / name).is_dir() else (folder.path / name).unlink()
+
+
+@pytest.mark.parametrize("odd", [{"cost": 0}, {"cost": -1.0}, {"seconds": 1e999}, {"machine": 3}, {"cost": "x"}])
+def test_an_odd_record_of_another_run_costs_no_estimate(odd: dict[str, object], tmp_path: Path) -> None:
+    places = Layout(tmp_path)
+    for key, change in (("a" * 16, {}), ("b" * 16, odd)):
+        places.run(key).mkdir(parents=True)
+        record = {"key": key, "status": "finished", "metrics": {"val/accuracy": 0.5}, "seconds": 6.0, "cost": 2.0}
+        record |= {"machine": {"name": gethostname()}, "data_fingerprint": "data"}
+        (places.run(key) / "result.json").write_text(json.dumps(record | change))
+    (places.runs / "c").write_text("no folder")
+    (places.runs / "d" / "result.json").mkdir(parents=True)
+    assert seconds_per_cost(places, ["data"], 10) == 3.0
