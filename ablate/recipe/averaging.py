@@ -29,7 +29,10 @@ def none(model: nn.Module, epochs: int, steps_an_epoch: int) -> None:
 
 
 def swa(model: nn.Module, epochs: int, steps_an_epoch: int, *, start: ProperFraction) -> Averaging:
-    """The mean of the weights at the ends of the last epochs, all alike, from `_first_epoch` on (arXiv:1803.05407)."""
+    """The mean of the weights at the ends of the last epochs, all alike, from `_first_epoch` on (arXiv:1803.05407).
+
+    A run that is stopped earlier has the model's own weights.
+    """
     mean, first = AveragedModel(model), _first_epoch(epochs, start)
 
     def follow(step: int) -> None:
@@ -54,7 +57,8 @@ def ema(model: nn.Module, epochs: int, steps_an_epoch: int, *, decay: ProperFrac
             mean.update_parameters(model)
             return
         # Not by `update_parameters`, which waits for the device.
-        get_ema_multi_avg_fn(min(decay, step / (step + ramp)))(means, weights, step)
+        update = get_ema_multi_avg_fn(min(decay, step / (step + ramp)))  # type: ignore[no-untyped-call]
+        update(means, weights, step)
         mean.n_averaged += 1
 
     return Averaging(mean, follow)
