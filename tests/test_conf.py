@@ -81,7 +81,7 @@ def test_the_contracts_defaults() -> None:
     assert targets == {
         "data": "Espeak", "normalization": "cmn", "augmentation": "none", "arch": "cylinder",
         "initialization": "torch_default", "optimizer": "adamw", "scheduler": "cosine",
-        "regularization": "Regularization",
+        "regularization": "Regularization", "averaging": "none",
     }  # fmt: skip
     assert config["seed"] == 0 and config["precision"] == "fp32"
     assert instantiate(config, "regularization").penalty(torch.nn.Linear(1, 1)) is None

@@ -10,7 +10,15 @@ from ablate.quantity import Count, NonNegativeInteger, Positive
 from ablate.study.design import Design, Resolution
 
 Group = Literal[
-    "data", "normalization", "augmentation", "arch", "initialization", "optimizer", "scheduler", "regularization"
+    "data",
+    "normalization",
+    "augmentation",
+    "arch",
+    "initialization",
+    "optimizer",
+    "scheduler",
+    "regularization",
+    "averaging",
 ]
 GROUPS: tuple[Group, ...] = get_args(Group)
 """The groups whose options a run is made of; each is a module of `ablate.recipe`, and a folder of `conf/`."""
@@ -107,3 +115,4 @@ class Config(Settings):
     optimizer: Node
     scheduler: Node
     regularization: Node
+    averaging: Node

@@ -14,7 +14,7 @@ OUTSIDE = (
 )  # fmt: skip
 """What can't change a result: these keys and all below them are not in the address."""
 
-NEUTRAL: Mapping[str, Any] = {}
+NEUTRAL: Mapping[str, Any] = {"averaging._target_": "none"}
 """Keys that configs were given after others had been recorded, each with the value that means "as before".
 
 A leaf at its neutral value is not in the address, so that a new key, or a new group with all its leaves here (its

@@ -71,4 +71,5 @@ def resume(training: Training, folder: RunFolder) -> Progress | None:
 
 
 def _stateful(training: Training) -> dict[str, Any]:
-    return {"model": training.model, "optimizer": training.optimizer, "scaler": training.scaler}
+    parts = {"model": training.model, "optimizer": training.optimizer, "scaler": training.scaler}
+    return parts | ({"averaging": training.averaging.mean} if training.averaging else {})

@@ -24,7 +24,7 @@ from ablate.record.tracking import Tracker
 from ablate.training import checkpoint
 from ablate.training.checkpoint import Progress
 from ablate.training.prepare import Training
-from ablate.training.step import Judged, learn, validate
+from ablate.training.step import Judged, learn, measure_batch_norms, validate
 from ablate.training.stream import stream_seed
 
 Status = Literal["finished", "diverged", "interrupted"]
@@ -61,6 +61,7 @@ def loop(training: Training, writer: Writer, tracker: Tracker, screen: Screen, i
 
             learned = learn(training, progress.rows, bar.advance, bar.state)
             trained_seconds = time.perf_counter() - started
+            measure_batch_norms(training)
             judged = validate(training) if np.isfinite(learned.loss) else None
             progress.diverged = judged is None or not np.isfinite(judged.loss)
 
@@ -100,7 +101,7 @@ def _is_best(progress: Progress) -> bool:
 
 def _record_best(training: Training, judged: Judged, writer: Writer) -> None:
     """Weights, confusion counts (true class, predicted class), and counts an utterance, of the best epoch."""
-    writer.write_tensors(layout.BEST, {name: value.cpu() for name, value in training.model.state_dict().items()})
+    writer.write_tensors(layout.BEST, {name: value.cpu() for name, value in training.validated.state_dict().items()})
     classes, table = len(PHONEMES), training.val.table
     pairs = table.labels.long() * classes + judged.predictions.long()
     confusion = torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)

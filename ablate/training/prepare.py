@@ -17,6 +17,7 @@ from ablate.error import UserError, refusing
 from ablate.recipe import arch
 from ablate.recipe import optimizer as optimizers
 from ablate.recipe.augmentation import Augmentation
+from ablate.recipe.averaging import Averaging
 from ablate.recipe.data.corpus import Corpus
 from ablate.recipe.data.phoneme import PHONEMES
 from ablate.recipe.regularization import Regularization
@@ -40,6 +41,7 @@ class Training:
     schedule: Schedule
     augment: Augmentation
     regularization: Regularization
+    averaging: Averaging | None
     scaler: GradScaler
     order: torch.Generator
     augmentation_stream: Stream
@@ -55,6 +57,12 @@ class Training:
     def num_steps(self) -> int:
         """Of the whole run."""
         return self.steps_an_epoch * self.config["epochs"]
+
+    @property
+    def validated(self) -> nn.Module:
+        """The model that is validated and kept: the average once weights have come into it, else the trained one."""
+        averaging = self.averaging
+        return averaging.mean.module if averaging and averaging.mean.n_averaged > 0 else self.model
 
 
 def rehearse(config: Config, corpus: Corpus) -> torch.device:
@@ -107,7 +115,8 @@ def prepare(config: Config, corpus: Corpus, fingerprint: str, screen: Screen, ta
     train, val = tables.get(config, fingerprint, lambda: data.tables(config, corpus, fingerprint, screen))
     if config["batch_size"] > len(train.labels):
         raise UserError(f"batch_size={config['batch_size']}: the training split has only {len(train.labels)} frames")
-    steps = len(train.labels) // config["batch_size"] * config["epochs"]
+    steps_an_epoch = len(train.labels) // config["batch_size"]
+    steps = steps_an_epoch * config["epochs"]
     with refusing():
         optimizers.check_length(optimizer, steps)
     schedule = instantiate(config, "scheduler", steps)
@@ -119,6 +128,7 @@ def prepare(config: Config, corpus: Corpus, fingerprint: str, screen: Screen, ta
         schedule=schedule,
         augment=augment,
         regularization=regularization,
+        averaging=instantiate(config, "averaging", model, config["epochs"], steps_an_epoch),
         scaler=GradScaler(device.type, enabled=config["precision"] == "fp16"),
         order=torch.Generator().manual_seed(stream_seed(config["seed"], "order")),
         augmentation_stream=Stream(stream_seed(config["seed"], "augmentation"), device),

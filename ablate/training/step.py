@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ablate.recipe import optimizer as optimizers
@@ -16,7 +17,7 @@ from ablate.record.reading import Row
 from ablate.training import machine
 from ablate.training.prepare import Training
 
-_VALIDATION_BATCH = 8192
+_EVALUATION_BATCH = 8192
 _MOST_STEPS_UNSEEN = 100  # steps between looks at the loss, each of which waits for the device
 
 
@@ -65,6 +66,8 @@ def learn(
         done = (epoch - 1) * steps + step - 1
         lr = optimizers.set_rate(training.optimizer, training.schedule(done, epochs), done / training.num_steps)
         loss, hits = _step(training, data.windows.index_select(0, first[batch]).float(), labels[batch].long())
+        if training.averaging:
+            training.averaging.follow(done + 1)
         loss_sum += loss
         correct += hits
         advance()
@@ -100,16 +103,38 @@ def _step(training: Training, windows: Tensor, labels: Tensor) -> tuple[Tensor, 
 
 
 @torch.no_grad()
+def measure_batch_norms(training: Training) -> None:
+    """Give an average's batch norms their statistics: the means, over batches, of those of all training frames.
+
+    The batches are as large as validation's and the same each time, each spread evenly over the split, so that it looks
+    like the whole. There is neither augmentation nor dropout.
+    """
+    model, data = training.validated, training.train
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
+    if model is training.model or not norms:
+        return
+    model.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a mean in which all batches count alike
+        norm.train()
+    batches = math.ceil(len(data) / _EVALUATION_BATCH)
+    for batch in range(batches):
+        with machine.autocast(training.device, training.config["precision"]):
+            model(data.windows.index_select(0, data.first[batch::batches]).float())
+
+
+@torch.no_grad()
 def validate(training: Training) -> Judged:
-    """What the model makes of the whole validation split, in evaluation mode."""
-    data = training.val
+    """What the model, or its average, makes of the whole validation split, in evaluation mode."""
+    model, data = training.validated, training.val
     loss_sum = torch.zeros((), device=training.device)
     predictions = torch.empty_like(data.labels)
-    training.model.eval()
-    for start in range(0, len(data), _VALIDATION_BATCH):
-        batch = slice(start, start + _VALIDATION_BATCH)
+    model.eval()
+    for start in range(0, len(data), _EVALUATION_BATCH):
+        batch = slice(start, start + _EVALUATION_BATCH)
         with machine.autocast(training.device, training.config["precision"]):
-            logits = training.model(data.windows.index_select(0, data.first[batch]).float())
+            logits = model(data.windows.index_select(0, data.first[batch]).float())
         loss_sum += cross_entropy(logits.float(), data.labels[batch].long(), reduction="sum")
         predictions[batch] = logits.argmax(1).to(torch.uint8)
     return Judged(float(loss_sum) / len(data), predictions, predictions == data.labels)

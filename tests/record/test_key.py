@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ablate.config.check import instantiate
 from ablate.config.compose import compose, resolve
 from ablate.config.folder import conf_dir
-from ablate.record.key import is_outside, key, leaves
+from ablate.record.key import NEUTRAL, is_outside, key, leaves
 from tests.trainings import checked
 
 CONFIG = resolve(compose(["data=hw1p2", "data.root=/somewhere", "augmentation=time_mask"]))
@@ -59,7 +59,7 @@ def test_a_new_group_or_key_that_means_as_before_changes_no_key() -> None:
     grown = copy.deepcopy(CONFIG)
     grown["loss"] = {"_target_": "ablate.recipe.loss.cross_entropy", "temperature": 1.0}
     grown["optimizer"]["foreach"] = False
-    neutral = {"loss._target_": "cross_entropy", "loss.temperature": 1, "optimizer.foreach": False}
+    neutral = {**NEUTRAL, "loss._target_": "cross_entropy", "loss.temperature": 1, "optimizer.foreach": False}
     assert key(grown, "data", neutral) == before != key(grown, "data")
     for path, value in {
         "loss._target_": "ablate.recipe.loss.focal",

@@ -94,8 +94,10 @@ def test_it_learns(output_dir: Path) -> None:
         ["regularization=early_stopping", "regularization.patience=1", "regularization.least_improvement=0.09"],
         ["optimizer=sam_adamw", "augmentation=gaussian_noise", "regularization=grad_clip", "regularization.l1=1e-6"],
         ["optimizer=adam_to_sgd", "optimizer.switch=0.5", "scheduler=plateau", "scheduler.patience=0"],
+        ["averaging=swa", "averaging.start=0.34", "regularization=dropout"],
+        ["averaging=ema", "averaging.decay=0.95", "optimizer=sam_adamw", "precision=bf16"],
     ],
-    ids=["defaults", "dropout and masks", "bf16", None, "early stopping", "sam", "switch"],
+    ids=["defaults", "dropout and masks", "bf16", None, "early stopping", "sam", "switch", "swa", "ema"],
 )
 def test_a_resumed_run_ends_with_the_same_bits(overrides: list[str], output_dir: Path) -> None:
     whole, whole_folder = trained([*SMALL, *overrides], output_dir)
