@@ -238,22 +238,20 @@ def _ended(
     """Give the real command, and wait for its end."""
     here.mkdir(parents=True, exist_ok=True)
     changed = {**os.environ, **(environment or {})}
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(
-            [sys.executable, *flags, "-m", "ablate.run", *arguments], cwd=here, preexec_fn=prepare,
-            env={name: value for name, value in changed.items() if value is not None},
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True,
-        )  # fmt: skip
-        if vanishing:
-            _remove_once_it_trains(vanishing, process)
-        try:
-            code: int | None = process.wait(_MOST_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            code = None
-        said.seek(0)
-        return Ended(code, said.read().decode(errors="replace"))
+    process = subprocess.Popen(
+        [sys.executable, *flags, "-m", "ablate.run", *arguments], cwd=here, preexec_fn=prepare,
+        env={name: value for name, value in changed.items() if value is not None},
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    if vanishing:
+        _remove_once_it_trains(vanishing, process)
+    try:
+        _, said = process.communicate(timeout=_MOST_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        _, said = process.communicate()
+        return Ended(None, said.decode(errors="replace"))
+    return Ended(process.returncode, said.decode(errors="replace"))
 
 
 def _load() -> None:
