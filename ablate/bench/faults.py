@@ -15,7 +15,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -115,19 +115,23 @@ def _ends_well(here: Path, ended: Ended, first: Path) -> str | None:
 
 # --- places ---
 
-Prepare = Callable[[], object]
+
+@dataclass(frozen=True)
+class Place:
+    """Where a command is given: environment variables (none: unset), what is done in its process first, its flags."""
+
+    environment: Mapping[str, str | None] = field(default_factory=dict)
+    prepare: Callable[[], object] = bool
+    flags: Sequence[str] = ()
+    vanishes: bool = False  # its output folder, as soon as it trains
 
 
-def _nothing() -> None:
-    pass
-
-
-def _limit(size: int) -> Prepare:
+def _limit(size: int) -> Callable[[], object]:
     """A disk that is full as soon as a file has this size."""
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
-def _closed(*descriptors: int) -> Prepare:
+def _closed(*descriptors: int) -> Callable[[], object]:
     def close() -> None:
         for each in descriptors:
             os.close(each)
@@ -135,39 +139,35 @@ def _closed(*descriptors: int) -> Prepare:
     return close
 
 
-PLACES: dict[str, tuple[dict[str, str | None], Prepare, list[str]]] = {
-    "blanks and Unicode in the folder's name": ({}, _nothing, []),
-    "no HOME": ({"HOME": None}, _nothing, []),
-    "a HOME that is not there": ({"HOME": "/nonexistent"}, _nothing, []),
-    "TERM=dumb": ({"TERM": "dumb"}, _nothing, []),
-    "NO_COLOR": ({"NO_COLOR": "1"}, _nothing, []),
-    "20 columns": ({"COLUMNS": "20"}, _nothing, []),
-    "a Turkish locale": ({"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8"}, _nothing, []),
-    "a German locale": ({"LC_ALL": "de_DE.UTF-8", "LANG": "de_DE.UTF-8"}, _nothing, []),
-    "ASCII alone": ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, _nothing, []),
-    "another hash seed": ({"PYTHONHASHSEED": "12345"}, _nothing, []),
-    "hash seed 0": ({"PYTHONHASHSEED": "0"}, _nothing, []),
-    "python -O": ({}, _nothing, ["-O"]),
-    "python -X dev": ({}, _nothing, ["-X", "dev", "-W", "ignore"]),
-    "umask 077": ({}, lambda: os.umask(0o077), []),
-    "umask 0": ({}, lambda: os.umask(0), []),
-    "stdin closed": ({}, _closed(0), []),
-    "stdout closed": ({}, _closed(1), []),
-    "stdin and stdout closed": ({}, _closed(0, 1), []),
-    "few open files": ({}, lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)), []),
-    "one thread asked for by the environment": ({"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}, _nothing, []),
-    "an output folder that vanishes": ({}, _nothing, []),
-    **{f"a disk that takes {size:,} bytes a file": ({}, _limit(size), []) for size in
+PLACES: dict[str, Place] = {
+    "blanks and Unicode in the folder's name": Place(),
+    "no HOME": Place({"HOME": None}),
+    "a HOME that is not there": Place({"HOME": "/nonexistent"}),
+    "TERM=dumb": Place({"TERM": "dumb"}),
+    "NO_COLOR": Place({"NO_COLOR": "1"}),
+    "20 columns": Place({"COLUMNS": "20"}),
+    "a Turkish locale": Place({"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8"}),
+    "a German locale": Place({"LC_ALL": "de_DE.UTF-8", "LANG": "de_DE.UTF-8"}),
+    "ASCII alone": Place({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
+    "another hash seed": Place({"PYTHONHASHSEED": "12345"}),
+    "python -O": Place(flags=["-O"]),
+    "python -X dev": Place(flags=["-X", "dev", "-W", "ignore"]),
+    "umask 077": Place(prepare=lambda: os.umask(0o077)),
+    "umask 0": Place(prepare=lambda: os.umask(0)),
+    "stdin closed": Place(prepare=_closed(0)),
+    "stdout closed": Place(prepare=_closed(1)),
+    "stdin and stdout closed": Place(prepare=_closed(0, 1)),
+    "few open files": Place(prepare=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))),
+    "one thread, says the environment": Place({"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}),
+    "an output folder that vanishes": Place(vanishes=True),
+    **{f"a disk that takes {size:,} bytes a file": Place(prepare=_limit(size)) for size in
        (0, 1, 100, 300, 1000, 3000, 10_000, 30_000, 60_000, 100_000, 300_000, 1_000_000)},
 }  # fmt: skip
-"""Of each: environment variables (none: unset), what is done in the process before the command, Python's flags."""
 
 
 def _place(name: str, folder: Path, first: Path) -> str | None:
-    environment, prepare, flags = PLACES[name]
     here = _like(first, folder / ("Ümläut ş 例 b" if "Unicode" in name else "place"), with_run=False)
-    vanishing = here / "outputs" if "vanishes" in name else None
-    return _ends_well(here, _ended(here, RUN, environment, prepare, flags, vanishing), first)
+    return _ends_well(here, _ended(here, RUN, PLACES[name]), first)
 
 
 # --- files ---
@@ -227,24 +227,17 @@ def _like(first: Path, here: Path, *, with_run: bool) -> Path:
     return here
 
 
-def _ended(
-    here: Path,
-    arguments: Sequence[str],
-    environment: dict[str, str | None] | None = None,
-    prepare: Prepare = _nothing,
-    flags: Sequence[str] = (),
-    vanishing: Path | None = None,
-) -> Ended:
+def _ended(here: Path, arguments: Sequence[str], place: Place = Place()) -> Ended:
     """Give the real command, and wait for its end."""
     here.mkdir(parents=True, exist_ok=True)
-    changed = {**os.environ, **(environment or {})}
+    changed = {**os.environ, **place.environment}
     process = subprocess.Popen(
-        [sys.executable, *flags, "-m", "ablate.run", *arguments], cwd=here, preexec_fn=prepare,
+        [sys.executable, *place.flags, "-m", "ablate.run", *arguments], cwd=here, preexec_fn=place.prepare,
         env={name: value for name, value in changed.items() if value is not None},
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
-    if vanishing:
-        _remove_once_it_trains(vanishing, process)
+    if place.vanishes:
+        _remove_once_it_trains(here / "outputs", process)
     try:
         _, said = process.communicate(timeout=_MOST_SECONDS)
     except subprocess.TimeoutExpired:

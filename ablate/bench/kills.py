@@ -144,5 +144,6 @@ def bits(run: Path) -> dict[str, object]:
     rows = [{name: value for name, value in json.loads(line).items() if name not in timed} for line in lines]
     record = json.loads((run / layout.RESULT).read_text())
     result = {name: value for name, value in record.items() if name not in (*timed, "git_commit", "files")}
-    files = {name: (run / name).read_bytes() for name in ("best.pt", "confusion.npy", "utterances.csv", "config.yaml")}
+    names = (layout.BEST, layout.INFERENCE, layout.CONFUSION, layout.UTTERANCES, layout.CONFIG)
+    files = {name: (run / name).read_bytes() for name in names}
     return {"rows": rows, "result": result, **files, "left": sorted(file.name for file in run.iterdir())}

@@ -1,9 +1,13 @@
 """Normalizations: fitted on the training split, each then scales an utterance's features in place.
 
-One utterance after the other, fitting too: a split may not fit into memory twice.
+One utterance after the other, fitting too: a split may not fit into memory twice. What was fitted stands for the
+split ever after, so that a trained model needs no training data.
 """
 
-from collections.abc import Callable, Iterator
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Protocol
 
 import torch
@@ -12,7 +16,19 @@ from torch import Tensor
 
 from ablate.quantity import Count
 
-Normalization = Callable[[Tensor], None]
+Statistics = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Scales an utterance's features (frames, mfcc) in place, by the statistics that it was fitted to."""
+
+    scale: Callable[[Tensor], object]
+    statistics: Statistics
+
+    def __call__(self, features: Tensor) -> None:
+        """Normalize an utterance."""
+        self.scale(features)
 
 
 class Speech(Protocol):
@@ -22,31 +38,26 @@ class Speech(Protocol):
         """Features (frames, mfcc) and labels (frames,) of each utterance, as often as they are asked for."""
 
 
-def none(train: Speech) -> Normalization:
+Fit = Speech | Statistics
+"""The training split, or what has been fitted to it before."""
+
+
+def none(train: Fit) -> Normalization:
     """Leave the features as they are."""
-    return lambda features: None
+    return Normalization(lambda features: None, {})
 
 
-def zscore(train: Speech) -> Normalization:
+def zscore(train: Fit) -> Normalization:
     """Each coefficient to mean 0 and (population) standard deviation 1 over the frames of the training split.
 
     A coefficient that is constant there becomes 0.
     """
-    frames, total = 0, torch.zeros(())
-    for features, _ in train.utterances():
-        frames += len(features)
-        total = total + features.sum(0, dtype=torch.float64)
-    mean = total / frames
-    squares = ((features.double() - mean).square().sum(0) for features, _ in train.utterances())
-    deviation = _nonzero((sum(squares, torch.zeros(())) / frames).sqrt())
-
-    def normalize(features: Tensor) -> None:
-        features.sub_(mean.float()).div_(deviation.float())
-
-    return normalize
+    fitted = _fitted(train, _moments)
+    mean, deviation = fitted["mean"].float(), _nonzero(fitted["deviation"]).float()
+    return Normalization(lambda features: features.sub_(mean).div_(deviation), fitted)
 
 
-def minmax(train: Speech, *, range: Annotated[list[float], Len(2, 2)]) -> Normalization:
+def minmax(train: Fit, *, range: Annotated[list[float], Len(2, 2)]) -> Normalization:
     """Each coefficient's extremes over the training split to the ends of `range`; beyond them nothing is clipped.
 
     A coefficient that is constant there goes to the range's low end.
@@ -54,29 +65,21 @@ def minmax(train: Speech, *, range: Annotated[list[float], Len(2, 2)]) -> Normal
     low, high = range
     if not low < high:
         raise ValueError(f"normalization.range: expected [low, high] with low < high, got [{low}, {high}]")
-    extremes = torch.stack([torch.stack(features.aminmax(dim=0)) for features, _ in train.utterances()])
-    minima, maxima = extremes[:, 0].amin(0), extremes[:, 1].amax(0)
-    scale = (high - low) / _nonzero(maxima - minima)
-
-    def normalize(features: Tensor) -> None:
-        features.sub_(minima).mul_(scale).add_(low)
-
-    return normalize
+    fitted = _fitted(train, _extremes)
+    minima = fitted["minima"]
+    scale = (high - low) / _nonzero(fitted["maxima"] - minima)
+    return Normalization(lambda features: features.sub_(minima).mul_(scale).add_(low), fitted)
 
 
-def cmn(train: Speech) -> Normalization:
+def cmn(train: Fit) -> Normalization:
     """Cepstral mean normalization: each coefficient to mean 0 over each utterance, which takes out the channel.
 
     Nothing is learned from the training split, and the scale is left as it is.
     """
-
-    def normalize(features: Tensor) -> None:
-        features.sub_(features.mean(0))
-
-    return normalize
+    return Normalization(lambda features: features.sub_(features.mean(0)), {})
 
 
-def cmvn(train: Speech) -> Normalization:
+def cmvn(train: Fit) -> Normalization:
     """Cepstral mean and variance normalization: each coefficient to mean 0 and deviation 1 over each utterance.
 
     A coefficient that is constant in an utterance becomes 0 there. Nothing is learned from the training split.
@@ -87,10 +90,10 @@ def cmvn(train: Speech) -> Normalization:
         deviation = _nonzero(exact.std(0, correction=0), least=1e-6 * exact.abs().amax(0))
         features.copy_((exact - exact.mean(0)) / deviation)
 
-    return normalize
+    return Normalization(normalize, {})
 
 
-def cmn_sliding(train: Speech, *, window: Count, least_window: Count, centered: bool, variance: bool) -> Normalization:
+def cmn_sliding(train: Fit, *, window: Count, least_window: Count, centered: bool, variance: bool) -> Normalization:
     """Mean 0 over a window that slides along the utterance (frames), and deviation 1 too with `variance`.
 
     The window lies to the left of its frame, or around it where `centered`; at an utterance's start it holds at least
@@ -108,7 +111,28 @@ def cmn_sliding(train: Speech, *, window: Count, least_window: Count, centered: 
             deviation = (_sums(exact.square(), start, end) / size - mean.square()).clamp(min=0).sqrt()
             features.div_(_nonzero(deviation, least=1e-6 * exact.abs().amax(0)).float())
 
-    return normalize
+    return Normalization(normalize, {})
+
+
+def _fitted(train: Fit, fit: Callable[[Speech], Statistics]) -> Statistics:
+    return train if isinstance(train, Mapping) else fit(train)
+
+
+def _moments(train: Speech) -> Statistics:
+    """Mean and population deviation (mfcc,) of each coefficient over all frames."""
+    frames, total = 0, torch.zeros(())
+    for features, _ in train.utterances():
+        frames += len(features)
+        total = total + features.sum(0, dtype=torch.float64)
+    mean = total / frames
+    squares = ((features.double() - mean).square().sum(0) for features, _ in train.utterances())
+    return {"mean": mean, "deviation": (sum(squares, torch.zeros(())) / frames).sqrt()}
+
+
+def _extremes(train: Speech) -> Statistics:
+    """Least and largest value (mfcc,) of each coefficient."""
+    extremes = torch.stack([torch.stack(features.aminmax(dim=0)) for features, _ in train.utterances()])
+    return {"minima": extremes[:, 0].amin(0), "maxima": extremes[:, 1].amax(0)}
 
 
 def _sliding(frames: int, window: int, least_window: int, centered: bool) -> tuple[Tensor, Tensor]:

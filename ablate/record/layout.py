@@ -10,9 +10,13 @@ RESULT = "result.json"
 ROWS = "metrics.jsonl"
 CONFIG = "config.yaml"
 BEST = "best.pt"
+INFERENCE = "inference.pt"
 CHECKPOINT = "checkpoint.pt"
 CONFUSION = "confusion.npy"
 UTTERANCES = "utterances.csv"
+TEST = "test.json"
+SUBMISSION = "submission.csv"
+HAND_IN = "submission.json"
 LOG = "run.log"
 ERROR = "error.txt"
 LEASE = "lease.json"
@@ -71,6 +75,10 @@ class Layout:
     def plans(self) -> list[Path]:
         """The plans of all studies."""
         return list((self.output_dir / "studies").glob(f"*/{PLAN}"))
+
+    def prediction(self, name: str) -> Path:
+        """Predictions of several runs together."""
+        return self.output_dir / "predictions" / f"{name}.csv"
 
     def plot(self, name: str) -> Path:
         """A picture."""

@@ -242,10 +242,7 @@ def studies(places: Layout) -> list[str]:
 
 def _of_run(run: Path, name: str, parse: Callable[[bytes], Read]) -> Read | None:
     """What a file beside a run's result says, if it is the one that the run wrote."""
-    written = None
-    with contextlib.suppress(UserError):  # a malformed result is named by who asks for it
-        recorded = result(run)
-        written = recorded.get("files", {}).get(name) if recorded else None
+    written = _written_digest(run / name)
 
     def check(content: bytes) -> Read:
         if written not in (None, digest(content)):
@@ -253,6 +250,22 @@ def _of_run(run: Path, name: str, parse: Callable[[bytes], Read]) -> Read | None
         return parse(content)
 
     return _read(run / name, check, "the run's result still counts")
+
+
+def check_digest(path: Path) -> None:
+    """Raise `ValueError` if a file of a run is not the one that its result speaks of."""
+    written = _written_digest(path)
+    if written is not None:
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != written:
+                raise ValueError("not the file that the run wrote")
+
+
+def _written_digest(path: Path) -> str | None:
+    with contextlib.suppress(UserError):  # a malformed result is named by who asks for it
+        recorded = result(path.parent)
+        return recorded.get("files", {}).get(path.name) if recorded else None
+    return None
 
 
 def digest(content: bytes) -> str:
@@ -265,7 +278,7 @@ def _read(path: Path, parse: Callable[[bytes], Read], remedy: str) -> Read | Non
         content = read_plain(path, _MOST_BYTES)
         return None if content is None else parse(content)
     except (ValueError, EOFError, RecursionError, OSError, csv.Error) as error:
-        raise UserError(f"{path}: {_line(error)}; {remedy}") from error
+        raise UserError(f"{path}: {first_problem(error)}; {remedy}") from error
 
 
 @functools.cache
@@ -277,7 +290,7 @@ def _valid(kind: Any, content: object, *, strict: bool = True) -> Any:
     return _adapter(kind).validate_python(content, strict=strict)
 
 
-def _line(error: Exception) -> str:
+def first_problem(error: Exception) -> str:
     """What is wrong, in a line."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]

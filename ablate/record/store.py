@@ -27,7 +27,13 @@ from ablate.record.lease import Lease, busy, holder
 from ablate.record.reading import FORMAT, CommandRecord, Result, Row
 from ablate.record.status import Status
 
-_OF_THE_RESULT = (layout.ROWS, layout.BEST, layout.CONFUSION, layout.UTTERANCES)  # what a result keeps digests of
+_OF_THE_RESULT = (
+    layout.ROWS,
+    layout.BEST,
+    layout.INFERENCE,
+    layout.CONFUSION,
+    layout.UTTERANCES,
+)  # what a result keeps digests of
 _MOST_LOG_BYTES = 1 << 26
 _PACKAGES = ("ablate", "torch", "torchaudio", "numpy", "hydra-core", "omegaconf", "wandb")
 

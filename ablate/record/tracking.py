@@ -132,9 +132,9 @@ def start(config: Mapping[str, Any], shown: Shown, mode: Mode, server: Server, w
         return Tracker(None, mode)
     if mode == "online" and time.monotonic() < server.not_before:
         mode = "offline"
-    window = {"job_type": "train", "name": shown.name, "tags": shown.tags, "config": {**config, "key": shown.key}}
+    window = {"job_type": "train", "config": {**config, "key": shown.key}}
     try:
-        run, opened = _open(config, shown.identity, mode, window, warn, shown.attempt)
+        run, opened = _open(config, shown, mode, window, warn)
         if opened != mode:
             server.not_before = time.monotonic() + _PATIENCE_SECONDS
         run.define_metric("epoch")
@@ -162,8 +162,8 @@ def tell_multirun_end(config: Mapping[str, Any], code: int, arguments: str) -> N
     if not config["wandb"]["alert"] or choose_mode(config["wandb"]["mode"])[0] != "online":
         return
     try:
-        window = {"job_type": "multirun", "name": arguments, "tags": []}
-        run, mode = _open(config, uuid.uuid4().hex[:16], "online", window, print)
+        shown = Shown(key=uuid.uuid4().hex[:16], name=arguments, tags=[])
+        run, mode = _open(config, shown, "online", {"job_type": "multirun"}, print)
         run.alert("multirun ended", f"{arguments}: exit code {code}")
         _close(run, code == 0, mode)
     except Exception as error:  # telling is no part of what was asked
@@ -171,12 +171,7 @@ def tell_multirun_end(config: Mapping[str, Any], code: int, arguments: str) -> N
 
 
 def _open(
-    config: Mapping[str, Any],
-    identity: str,
-    mode: Mode,
-    window: Mapping[str, Any],
-    warn: Callable[[str], None],
-    attempt: int = 1,
+    config: Mapping[str, Any], shown: Shown, mode: Mode, window: Mapping[str, Any], warn: Callable[[str], None]
 ) -> tuple[Any, Mode]:
     """A run of wandb and the mode it is in after all."""
     os.environ.setdefault("WANDB_SILENT", "true")  # wandb.login speaks before any setting can say not to
@@ -188,8 +183,9 @@ def _open(
     asked, places = config["wandb"], Layout(Path(config["output_dir"]))
     places.output_dir.mkdir(parents=True, exist_ok=True)
     # An offline run that is synced appends to the run of its id: each attempt has its own.
-    attempt = max(attempt, 1 + len(places.offline_windows(identity)))  # whose folders may have been deleted
-    tags = [tag[:_LONGEST_TAG] for tag in dict.fromkeys([*asked["tags"], *window["tags"]])]
+    identity = shown.identity
+    attempt = max(shown.attempt, 1 + len(places.offline_windows(identity)))  # whose folders may have been deleted
+    tags = [tag[:_LONGEST_TAG] for tag in dict.fromkeys([*asked["tags"], *shown.tags])]
     by_command = _set_by_command()
     quick_and_quiet = wandb.Settings(
         console="off",
@@ -218,7 +214,9 @@ def _open(
             mode=mode,
             reinit="finish_previous",
             settings=quick_and_quiet,
-            **{**window, "tags": tags},
+            name=shown.name,
+            tags=tags,
+            **window,
         )
 
     try:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ablate.display import Screen
+from ablate.inference import portable
 from ablate.interruption import Interruption
 from ablate.recipe import arch
 from ablate.recipe.data.corpus import combined
@@ -50,6 +51,7 @@ def loop(training: Training, writer: Writer, tracker: Tracker, screen: Screen, i
     config = training.config
     torch.manual_seed(stream_seed(config["seed"], "dropout"))
     progress = checkpoint.resume(training, writer.folder) or Progress()
+    writer.write_tensors(layout.INFERENCE, portable.content(writer.folder.key, config, training.train.table))
     writer.write_rows(progress.rows)
     for shown in progress.rows:
         tracker.log(shown)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from ablate.recipe.data.cache import Recordings
 from ablate.recipe.data.content import Track
 from ablate.recipe.data.corpus import GAP, Boundary, Dtype
+from ablate.recipe.normalization import Normalization
 
 _TORCH = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -27,7 +28,7 @@ class FrameTable:
     `labels` (frames,) uint8: a class for each real frame.  `centre` (frames,) int32: its row in `features`.
     `lengths` (utterances,) int64: the number of frames of each.  `speakers`: who speaks in each, where that is known.
     `dropped`: what is wrong with utterances left out.  `digest`: of what its features and labels were made of, which
-    are those of the whole split.
+    are those of the whole split.  `statistics`: what the normalization of its features was fitted to.
     """
 
     features: Tensor
@@ -38,6 +39,7 @@ class FrameTable:
     speakers: tuple[str, ...] = ()
     dropped: Mapping[str, Sequence[str]] = field(default_factory=dict)
     digest: str = ""
+    statistics: Mapping[str, Tensor] = field(default_factory=dict)
 
     @staticmethod
     def blank(
@@ -61,7 +63,7 @@ class FrameTable:
 
     @staticmethod
     def of(
-        recordings: Recordings, normalize: Callable[[Tensor], None], boundary: Boundary, dtype: Dtype, track: Track
+        recordings: Recordings, normalize: Normalization, boundary: Boundary, dtype: Dtype, track: Track
     ) -> FrameTable:
         """The recordings' table: each utterance normalized in float32, then rounded to the table's type."""
         names = recordings.names
@@ -71,8 +73,13 @@ class FrameTable:
             normalize(read)
             features.copy_(read)
             labels.copy_(classes)
-        speakers = tuple(recordings.speaker_of_each)
-        return dataclasses.replace(table, speakers=speakers, dropped=recordings.faults, digest=recordings.digest)
+        return dataclasses.replace(
+            table,
+            speakers=tuple(recordings.speaker_of_each),
+            dropped=recordings.faults,
+            digest=recordings.digest,
+            statistics=normalize.statistics,
+        )
 
     def utterances(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Views of each utterance's features (frames, mfcc) and labels (frames,): writing fills the table."""

@@ -1,0 +1,1 @@
+"""Trained models in use: one by itself, or several together."""
