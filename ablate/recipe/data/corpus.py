@@ -56,6 +56,10 @@ class Corpus(Protocol):
     def dtype(self) -> Dtype:
         """Of a table's features."""
 
+    @property
+    def leave_out(self) -> Name | None:
+        """The path of a list of utterances that count as not there."""
+
     def fingerprint(self, cache: Path, track: Track) -> str:
         """What the identities of the training and the validation split are `combined` to.
 
@@ -65,8 +69,14 @@ class Corpus(Protocol):
     def num_mfcc(self) -> int:
         """Coefficients a frame."""
 
+    def whole(self, split: Split, *, cache: Path, track: Track) -> Recordings:
+        """All of the split but what is left out, checked and cached, whatever is wrong with its utterances.
+
+        Raises `ValueError` that names what is wrong with its folder.
+        """
+
     def load(self, split: Split, *, seed: int, cache: Path, track: Track) -> Recordings:
-        """The split, checked and cached; of the training split, the `fraction` that `seed` draws.
+        """The split's sound utterances; of the training split, the `fraction` that `seed` draws.
 
         Raises `ValueError` that names all faults of the split.
         """
