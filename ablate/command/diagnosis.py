@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import yaml
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
@@ -11,13 +12,15 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
-from ablate.config.check import check_settings, hint_of, is_table, node_problems
+from ablate.config.check import check_settings, hint_of, is_table, node_problems, refuse
 from ablate.config.compose import Composer, is_of_hydra, resolve
 from ablate.config.folder import user_conf_dir
 from ablate.config.override import ALIASES, for_shell, name_of, value_of
 from ablate.config.settings import GROUPS
 from ablate.config.spelling import by_another_name, guess, nearest
 from ablate.error import UserError
+
+Answer = TypeVar("Answer")
 
 _PLUGINS = {
     "joblib": "hydra-joblib-launcher", "submitit_local": "hydra-submitit-launcher",
@@ -52,6 +55,16 @@ def slip(composer: Composer, override: str, *, multirun: bool) -> str | None:
         others = "" if "(" in value else f"; a list is {for_shell(f'{name}=[{value}]')}, a text {for_shell(text)}"
         return f"{override}: several levels are a study: add --multirun{others}"
     return None
+
+
+def told_at_once(composer: Composer, overrides: Sequence[str], ask: Callable[[], Answer]) -> Answer:
+    """The answer, or the refusal of all that is wrong with the overrides of one config."""
+    refuse(said for each in overrides if (said := slip(composer, each, multirun=False)))
+    try:
+        return ask()
+    except Exception:
+        refuse(mistakes(composer, overrides))
+        raise
 
 
 def mistakes(composer: Composer, overrides: Sequence[str], *, multirun: bool = False) -> list[str]:

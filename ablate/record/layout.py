@@ -25,6 +25,8 @@ RUNS_TABLE = "runs.csv"
 VERDICTS = "verdicts.csv"
 VERDICTS_MARKDOWN = "verdicts.md"
 VERDICTS_LATEX = "verdicts.tex"
+AUDIT = "audit.json"
+LEAVE_OUT = "leave_out.txt"
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,10 @@ class Layout:
     def plans(self) -> list[Path]:
         """The plans of all studies."""
         return list((self.output_dir / "studies").glob(f"*/{PLAN}"))
+
+    def audit(self, name: str) -> Path:
+        """The folder of what was found in data."""
+        return self.output_dir / "audits" / name
 
     def plot(self, name: str) -> Path:
         """A picture."""

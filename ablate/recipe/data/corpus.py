@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from annotated_types import Ge, Le, Len
 
@@ -14,6 +14,7 @@ from ablate.recipe.data.content import Track, name_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+    from torch import Tensor
 
     from ablate.recipe.data.cache import Recordings
 
@@ -57,6 +58,10 @@ class Corpus(Protocol):
         """Of a table's features."""
 
     @property
+    def hop_seconds(self) -> float:
+        """From frame to frame."""
+
+    @property
     def leave_out(self) -> Name | None:
         """The path of a list of utterances that count as not there."""
 
@@ -80,6 +85,14 @@ class Corpus(Protocol):
 
         Raises `ValueError` that names all faults of the split.
         """
+
+
+@runtime_checkable
+class Audible(Protocol):
+    """A corpus that has the audio of its features at hand."""
+
+    def waveforms(self, split: Split, names: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+        """The samples (samples,) of full scale 1 of each of these utterances."""
 
 
 def of_both(ask: Callable[[Split], Answer]) -> tuple[Answer, Answer]:

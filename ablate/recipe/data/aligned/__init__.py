@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -135,6 +135,15 @@ class Aligned:
         whole = self.whole(split, cache=cache, track=track)
         settle(whole, self._tree(split).audio, self.on_bad_utterance)
         return whole.part(self.fraction, seed) if split == "train" else whole
+
+    def waveforms(self, split: Split, names: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+        """The samples of each of these utterances, as their files have them."""
+        from ablate.recipe.data.aligned import audio
+
+        tree = self._tree(split)
+        for paths in tree.utterances():
+            if paths.name in names:
+                yield paths.name, audio.read(tree.audio / paths.audio[0]).samples
 
     def _tree(self, split: Split) -> Tree:
         part = {"train": self.train, "val": self.val, "test": self.test}[split]

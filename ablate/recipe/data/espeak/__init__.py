@@ -34,7 +34,7 @@ from ablate.recipe.data.corpus import (
     settings_of,
 )
 from ablate.recipe.data.espeak.alignment import align
-from ablate.recipe.data.espeak.format import NUM_MELS
+from ablate.recipe.data.espeak.format import HOP, NUM_MELS, SAMPLE_RATE_HZ
 from ablate.recipe.data.espeak.sentence import sentence
 from ablate.recipe.data.left_out import identity, leaving_out
 
@@ -111,6 +111,11 @@ class Espeak:
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"data.{name}: expected [low, high], got [{low}, {high}]")
+
+    @property
+    def hop_seconds(self) -> float:
+        """From frame to frame."""
+        return HOP / SAMPLE_RATE_HZ
 
     def fingerprint(self, cache: Path, track: Track) -> str:
         """A hash of the recipe, the versions of what makes the speech and what is left out; nothing is made for it."""
