@@ -6,6 +6,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from omegaconf import open_dict
+
 from ablate.command.diagnosis import mistakes, told_at_once
 from ablate.command.frame import framed
 from ablate.command.line import Line, read
@@ -71,9 +73,9 @@ def _settings(line: Line) -> tuple[Config, str]:
             refuse([*line.problems, *mistakes(composer, overrides)])
         composed = told_at_once(composer, overrides, lambda: composer.whole(overrides))
         option = composed.hydra.runtime.choices["data"]
-        config = told_at_once(
-            composer, overrides, lambda: check_settings(resolve(composer.compose(overrides)), overrides)
-        )
+        with open_dict(composed):
+            del composed["hydra"]
+        config = told_at_once(composer, overrides, lambda: check_settings(resolve(composed), overrides))
     return config, str(option)
 
 

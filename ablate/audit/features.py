@@ -48,15 +48,15 @@ def normalized(train: Measured) -> Iterator[Finding]:
         return
     mean, deviation = train.of_frames()
     varies = deviation > _TINY
-    low, high = train.low.min(0)[varies], train.high.max(0)[varies]
+    low, high = train.low.min(), train.high.max()
     said = None
     if np.median(_off_centre(train)) < 0.1:
         is_unit = np.abs(np.median(train.deviation[:, varies], 0) - 1).max(initial=0) < 0.1
         said = f"in each utterance the coefficients have the mean 0{' and the deviation 1' if is_unit else ''}"
     elif max(np.abs(mean[varies]).max(initial=0), np.abs(deviation[varies] - 1).max(initial=0)) < 0.1:
         said = "the coefficients have the mean 0 and the deviation 1 over the split"
-    elif np.abs(high - 1).max() < 0.01 and min(np.abs(low).max(), np.abs(low + 1).max()) < 0.01:
-        said = f"each coefficient lies between {low.mean():.0f} and 1, and reaches both"
+    elif 0.9 < high < 1.01 and (abs(low) < 0.01 or abs(low + 1) < 0.1):
+        said = f"all coefficients lie between {low:.0f} and 1"
     if said:
         yield Finding("normalized already", train.split, said)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 
 from ablate.audit import copies, features, labels
 from ablate.audit.alignment import Fit
@@ -22,8 +23,26 @@ def judge(splits: Sequence[Measured], fits: Mapping[Split, Sequence[Fit | None]]
         if each.is_labelled:
             found += [*labels.occurring(each, splits), *labels.aligned(each, fits[each.split], fits["train"])]
     found += [*copies.across(splits), *features.normalized(train)]
+    return list(_explained(found))
+
+
+def _explained(found: Sequence[Finding]) -> Iterator[Finding]:
+    """The findings in the order of their kinds, each utterance in the first of its own, as silence has no labels.
+
+    What is found of a whole split is not told again of its utterances.
+    """
     kinds = list(KINDS)
-    return sorted(found, key=lambda each: (each.rank == "look", kinds.index(each.kind)))
+    known, whole = set[tuple[Split, str]](), set[tuple[Split, str]]()
+    for each in sorted(found, key=lambda each: (kinds.index(each.kind), len(each.utterances))):
+        if not each.utterances:
+            whole.add((each.split, each.kind))
+            yield each
+            continue
+        is_told = (each.split, each.kind) in whole
+        rest = {name: why for name, why in each.utterances.items() if not is_told and (each.split, name) not in known}
+        known |= {(each.split, name) for name in rest}
+        if rest:
+            yield dataclasses.replace(each, utterances=rest)
 
 
 def _refused(measured: Measured) -> list[Finding]:

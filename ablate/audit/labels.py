@@ -1,7 +1,9 @@
 """What is wrong with labels: those that never occur, and those that lie beside their features.
 
-In the four clean sets (see `features`) no split's labels fit better when moved, and of 2,960 utterances one fits better
-when moved by more than 2 frames, by 13 %; each fits at least 0.14 times as well as the median one.
+In the four clean sets (see `features`) no split's and no speaker's labels fit better when moved. Of 3,810 utterances
+two fit better when moved by more than 2 frames, by 13 %, and all fit at least 0.137 times as well as the median one.
+Planted ones are found: labels of 5 frames away in 99 % (espeak) and 75 % (read speech) of the utterances, of 10 in
+100 % and 99 %, another utterance's labels in 90 % and 75 %; of a whole speaker or split, from 2 frames on.
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ _FEWEST = 5  # utterances that judge a split or a speaker
 _FEWEST_FRAMES = 1_000
 _FLAT = 0.8  # of the best fit: what the worst shift never reaches
 _OF_A_SPEAKER, _OF_AN_UTTERANCE = 2, 3  # frames from which on a shift is told
-_BETTER_SPEAKER, _BETTER_UTTERANCE = 1.05, 1.25  # times the fit where they should lie
-_FITS, _FITS_NOT = 0.35, 0.1  # times the usual fit
+_BETTER_SPEAKER, _BETTER_UTTERANCE = 1.05, 1.2  # times the fit where they should lie
+_FITS, _FITS_NOT = 0.35, 0.12  # times the usual fit
 
 
 def occurring(measured: Measured, splits: Sequence[Measured]) -> Iterator[Finding]:

@@ -80,7 +80,8 @@ def measure(
         rows.append((*_of_labels(labels), *_of_features(features)))
         if is_labelled:
             moments.add(features, labels)
-    columns = [np.array(column) for column in zip(*rows, strict=True)] or [np.zeros(0)] * 2 + [np.zeros((0, 1))] * 6
+    none = (np.zeros(0, int), np.zeros((0, len(PHONEMES)), int), *[np.zeros((0, num_mfcc))] * 4, *[np.zeros(0)] * 2)
+    columns = [np.array(column) for column in zip(*rows, strict=True)] or none
     frames, counts, mean, deviation, low, high, repeated, at_limit = columns
     return Measured(
         split=split,

@@ -16,14 +16,13 @@ from ablate.recipe.data.phoneme import PHONEMES, UNKNOWN
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MOST_FRAMES = 300  # of an utterance that are shown
+_MOST_FRAMES, _COEFFICIENTS = 300, 13  # of an utterance that are shown
 
 
-def utterance(shown: Shown) -> str:
-    """Features over time with the boundaries of its phonemes, each coefficient in its own deviations; its beginning."""
+def utterance(shown: Shown, scale: np.ndarray) -> str:
+    """The first coefficients over time, without their means and in units of `scale` (mfcc,), between boundaries."""
     features, labels = shown.features[:_MOST_FRAMES], shown.labels[:_MOST_FRAMES]
-    deviation = features.std(0)
-    values = (features - features.mean(0)) / np.where(deviation > 0, deviation, 1)
+    values = ((features - features.mean(0)) / np.where(scale > 0, scale, 1))[:, :_COEFFICIENTS]
 
     def draw(axes: Axes) -> None:
         axes.imshow(
@@ -32,7 +31,7 @@ def utterance(shown: Shown) -> str:
         )  # fmt: skip
         starts = np.concatenate([[0], np.flatnonzero(labels[1:] != labels[:-1]) + 1])
         for start, end in zip(starts, [*starts[1:], len(labels)], strict=True):
-            axes.axvline(start, color=SERIES[1], linewidth=0.9)
+            axes.axvline(start, color=SERIES[1], linewidth=0.8)
             if labels[start] != UNKNOWN and end - start >= 4 * len(values) / _MOST_FRAMES:
                 axes.text(
                     (start + end) / 2, values.shape[1], PHONEMES[labels[start]], fontsize=6, ha="center", va="bottom"
@@ -94,7 +93,7 @@ def shifts(splits: Sequence[Measured]) -> str:
                 marker="o",
                 markersize=3,
             )
-        axes.set(xlabel="frames that labels are late by", ylabel="% of the best fit")
+        axes.set(xlabel="frames that labels are late by", ylabel="% of the best fit", xticks=SHIFTS[::2])
         axes.legend(fontsize=8, frameon=False)
 
     return drawn(draw, height=2.6) if curves else ""
