@@ -52,7 +52,7 @@ def occurring(measured: Measured, splits: Sequence[Measured]) -> Iterator[Findin
 def aligned(measured: Measured, fits: Fits, of_train: Fits) -> Iterator[Finding]:
     """Labels beside their features, or with nothing to do with them: a split's, a speaker's, an utterance's."""
     judged, moved = [each for each in fits if each], 0
-    if measured.moments.counts[REACH].sum() >= _FEWEST_FRAMES and len(judged) >= _FEWEST:
+    if measured.moments.counts.sum() >= _FEWEST_FRAMES and len(judged) >= _FEWEST:
         curve = measured.moments.fit()
         moved = best_shift(curve)
         if curve.min() > _FLAT * curve.max():

@@ -36,7 +36,7 @@ def utterance(shown: Shown, scale: np.ndarray) -> str:
                 axes.text(
                     (start + end) / 2, values.shape[1], PHONEMES[labels[start]], fontsize=6, ha="center", va="bottom"
                 )
-        axes.set(xlabel="frame", ylabel="coefficient", ylim=(-0.5, values.shape[1] - 0.5))
+        axes.set(xlabel="frame", ylabel="coefficient", yticks=range(0, values.shape[1], 4))
 
     return drawn(draw, height=2.6)
 

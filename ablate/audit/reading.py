@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from ablate.audit.alignment import Classes, Fit, best_shift
 from ablate.audit.finding import Finding
@@ -62,10 +63,14 @@ def audit(corpus: Corpus, cache: Path, track: Track) -> Audit:
     """
     for _ in range(_MOST_READINGS):
         recordings, not_there = _recordings(corpus, cache, track)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # more are slower here
         try:
             return _audited(corpus, recordings, not_there)
         except DamagedError:  # the file is gone, and is made anew
             continue
+        finally:
+            torch.set_num_threads(threads)
     raise UserError("output_dir: the cache in it is damaged as soon as it is made; is its disk sound?")
 
 
