@@ -11,10 +11,11 @@ from ablate.interruption import as_keyboard_interrupt
 
 COMMANDS = {
     "run": ("ablate.run", "train what a command line asks for and is not finished: one run, or a study (--multirun)"),
+    "audit": ("ablate.audit.__main__", "what is wrong with data, before anyone trains on them: findings, and a page"),
     "status": ("ablate.status", "how far a study is, and what it shows so far"),
     "resume": ("ablate.resume", "go on with a study by its name, by the command that began it"),
     "report": ("ablate.report.__main__", "what mattered in a study: verdicts, tables and a page"),
-    "help": ("ablate.help", "what a group, an option or a key means, its default and what it may be"),
+    "help": ("ablate.help", "what a group, an option or a key means, its default and what it may be; --help lists all"),
     "bench": ("ablate.bench.__main__", "promises that take long to prove, measured on this machine"),
 }
 """Each command's module, which has `main(arguments)` that gives an exit code, and what it does."""
@@ -22,7 +23,6 @@ COMMANDS = {
 _EXAMPLES = """\
 ablate arch=pyramid optim=sgd optim.lr=0.1                             one run
 ablate --multirun arch=cylinder,pyramid study.seeds=3 study.name=mine  a study
-ablate --help                                                          all groups, options, keys and defaults
 """
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import TypeVar
 
 from omegaconf import DictConfig
 
-from ablate.command.diagnosis import mistakes, slip
+from ablate.command.diagnosis import mistakes, told_at_once
 from ablate.command.frame import framed
 from ablate.command.line import Line, complete, read
 from ablate.config.check import refuse
@@ -22,8 +20,6 @@ from ablate.error import UserError
 from ablate.record.layout import Layout
 from ablate.training.run import Differences, attend, identify, objective, settings_of
 from ablate.training.session import Session
-
-Answer = TypeVar("Answer")
 
 _GOES_ON = "the same command goes on from the last whole epoch"
 _OF_OUR_MULTIRUN = ("study", "team")
@@ -74,7 +70,7 @@ def _show(composer: Composer, line: Line, overrides: list[str]) -> None:
     elif line.flags.shell_completion:
         composer.show(line.flags, overrides)
     else:
-        _told_at_once(composer, overrides, lambda: composer.show(line.flags, overrides))
+        told_at_once(composer, overrides, lambda: composer.show(line.flags, overrides))
 
 
 def _start(composer: Composer, line: Line, overrides: list[str], arguments: list[str]) -> int:
@@ -88,7 +84,7 @@ def _start(composer: Composer, line: Line, overrides: list[str], arguments: list
     if line.flags.multirun and composer.asked_mode() not in (None, "MULTIRUN"):
         raise UserError(f"hydra.mode={composer.asked_mode()}: --multirun says otherwise; leave one of them out")
     if not (line.flags.multirun or are_sweeps or composer.asked_mode() == "MULTIRUN"):
-        composed = _told_at_once(composer, overrides, lambda: _composed(composer, overrides))
+        composed = told_at_once(composer, overrides, lambda: _composed(composer, overrides))
         if not composer.is_multirun(composed):
             composer.run(composed, partial(_one, composer.differences))
             return 0
@@ -123,16 +119,6 @@ def _check_more_than_a_name(overrides: list[str]) -> None:
             f"study.name={names[0]}: a name alone trains nothing; `ablate status {names[0]}` says how far the study "
             f"is, `ablate report {names[0]}` what it shows, and `ablate resume {names[0]}` goes on with it"
         )
-
-
-def _told_at_once(composer: Composer, overrides: list[str], ask: Callable[[], Answer]) -> Answer:
-    """The answer, or the refusal of all that is wrong with the overrides of one config."""
-    refuse(said for each in overrides if (said := slip(composer, each, multirun=False)))
-    try:
-        return ask()
-    except Exception:
-        refuse(mistakes(composer, overrides))
-        raise
 
 
 def _one(differences: Differences, composed: DictConfig) -> None:

@@ -16,18 +16,26 @@ from ablate.config.settings import GROUPS
 ROOT = Path(__file__).parents[1]
 
 FLOORS = [
-    ["__main__", "run", "resume", "status", "help", "bench"],  # the commands
+    ["__main__", "run", "audit", "resume", "status", "help", "bench"],  # the commands
     ["multirun"],
     ["training", "report"],
     ["command", "inference"],
     ["config"],
     ["study"],
     ["recipe", "record"],
-    ["error", "file", "quantity", "display", "interruption"],
+    ["error", "file", "quantity", "display", "interruption", "page"],
 ]
 """From the top down; who stands on a floor takes from lower ones, and from its own room."""
 
 COVERED_ELSEWHERE = {
+    "audit/copies.py": "audit/test_main.py",
+    "audit/features.py": "audit/test_main.py",
+    "audit/files.py": "audit/test_main.py",
+    "audit/finding.py": "audit/test_main.py",
+    "audit/judging.py": "audit/test_main.py",
+    "audit/labels.py": "audit/test_main.py",
+    "audit/picture.py": "audit/test_page.py",
+    "audit/words.py": "audit/test_main.py",
     "command/frame.py": "test_run.py",
     "command/refusal.py": "command/test_diagnosis.py",
     "config/override.py": "command/test_line.py",
@@ -296,6 +304,7 @@ def test_the_readme_lists_every_option_and_says_when_to_try_it() -> None:
         "ablate.run",
         "ablate.__main__",
         "ablate.help",
+        "ablate.audit.__main__",
         "ablate.multirun.sweep",
         "ablate.training.run",
         "ablate.record.key",

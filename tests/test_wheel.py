@@ -17,7 +17,8 @@ def test_a_wheel_works_from_an_empty_folder(tmp_path: Path, environment: dict[st
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
         assert any(name.endswith("licenses/LICENSE") for name in archive.namelist())
-        assert {"ablate/py.typed", "ablate/report/page.html", "ablate/conf/config.yaml"} <= set(archive.namelist())
+        pages = {"ablate/report/page.html", "ablate/audit/audit.html", "ablate/page/base.html"}
+        assert {"ablate/py.typed", "ablate/conf/config.yaml", *pages} <= set(archive.namelist())
     code = (
         "import ablate, sys; from ablate.run import command\n"
         f"assert ablate.__file__.startswith({str(site)!r}), ablate.__file__\n"

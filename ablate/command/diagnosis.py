@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
+from typing import TypeVar
 
 import yaml
 from hydra.core.override_parser.types import RangeSweep
@@ -12,7 +13,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
-from ablate.config.check import check_settings, hint_of, is_table, node_problems
+from ablate.config.check import check_settings, hint_of, is_table, node_problems, refuse
 from ablate.config.compose import Composer, is_of_hydra, resolve
 from ablate.config.folder import PRIMARY, user_conf_dir
 from ablate.config.override import ALIASES, for_shell, name_of, value_of
@@ -20,6 +21,8 @@ from ablate.config.settings import GROUPS
 from ablate.config.spelling import by_another_name, guess, nearest
 from ablate.error import UserError
 from ablate.study.design import MOST_LEVELS
+
+Answer = TypeVar("Answer")
 
 _PLUGINS = {
     "joblib": "hydra-joblib-launcher", "submitit_local": "hydra-submitit-launcher",
@@ -66,6 +69,16 @@ def _wrong_range(swept: RangeSweep) -> str | None:
     if not (stop - start) / step <= MOST_LEVELS:
         return f"expected at most {MOST_LEVELS:,} levels, found more"
     return None
+
+
+def told_at_once(composer: Composer, overrides: Sequence[str], ask: Callable[[], Answer]) -> Answer:
+    """The answer, or the refusal of all that is wrong with the overrides of one config."""
+    refuse(said for each in overrides if (said := slip(composer, each, multirun=False)))
+    try:
+        return ask()
+    except Exception:
+        refuse(mistakes(composer, overrides))
+        raise
 
 
 def mistakes(composer: Composer, overrides: Sequence[str], *, multirun: bool = False) -> list[str]:

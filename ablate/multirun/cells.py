@@ -33,7 +33,7 @@ _NO_FACTORS = {
     "team": "the same for the whole study: give your own number, team.member=2",
     "wandb": "the same for the whole study: give one value",
 }
-_PLACES_OF_DATA = ("data.root", "data.alignments")  # outside of the key, but what lies there is in it
+_PLACES_OF_DATA = ("data.root", "data.alignments", "data.leave_out")  # outside of the key, but what lies there is in it
 _OF_ONE_COMMAND = ("team.member", "output_dir", "rerun", "plot", "study.dry_run", "study.coverage")
 _FILES = ("study", "experiment")  # groups whose files may set a study
 _FEWER = "fewer levels, or a design that does not combine them all: ofat, path, fraction"

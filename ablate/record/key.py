@@ -10,7 +10,7 @@ RESULTS_VERSION = 1
 
 OUTSIDE = (
     "study", "team", "wandb", "hydra", "output_dir", "device", "threads", "max_params", "rerun", "plot", "objective",
-    "data.root", "data.alignments", "data.test",
+    "data.root", "data.alignments", "data.test", "data.leave_out",
 )  # fmt: skip
 """What can't change a result: these keys and all below them are not in the address."""
 

@@ -29,6 +29,8 @@ RUNS_TABLE = "runs.csv"
 VERDICTS = "verdicts.csv"
 VERDICTS_MARKDOWN = "verdicts.md"
 VERDICTS_LATEX = "verdicts.tex"
+AUDIT = "audit.json"
+LEAVE_OUT = "leave_out.txt"
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,10 @@ class Layout:
     def prediction(self, name: str) -> Path:
         """Predictions of several runs together."""
         return self.output_dir / "predictions" / f"{name}.csv"
+
+    def audit(self, name: str) -> Path:
+        """The folder of what was found in data."""
+        return self.output_dir / "audits" / name
 
     def plot(self, name: str) -> Path:
         """A picture."""

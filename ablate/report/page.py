@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from ablate.config.override import for_shell
+from ablate.page.template import rendered
 from ablate.recipe.data.phoneme import PHONEMES
 from ablate.record.reading import CellRecord
 from ablate.report.findings import Findings, findings, hours, most_changed, origins
@@ -21,13 +22,8 @@ Name = Callable[[str], str]
 
 def page(study: Study, judgement: Judgement | None) -> str:
     """The page; what a name or a record holds is escaped."""
-    import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
     seeds = sorted({cell["seed"] for cell in study.cells})
     by_place = {(cell["arm"], cell["seed"]): study.statuses[cell["key"]] for cell in study.cells}
     # Our own pictures are markup; the texts in them are escaped by what draws them.
@@ -44,7 +40,8 @@ def page(study: Study, judgement: Judgement | None) -> str:
         else []
     )
     of_all = [flag for flag in (verdicts[0].flags if verdicts else ()) if all(flag in each.flags for each in verdicts)]
-    return environment.get_template("page.html").render(
+    return rendered(
+        Path(__file__).with_name("page.html"),
         study=study,
         judgement=judgement,
         answer=answer(study, judgement, name),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ablate.error import UserError
+from ablate.page.picture import SERIES, drawn
 from ablate.record import reading
 from ablate.report.findings import Confused
 from ablate.report.gather import RATE, Study, number, without_rate
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _COLOURS = {"better": "#1a7f37", "worse": "#b3261e", "equivalent": "#3b5b92", "undecided": "#7a7a7a"}
 _MARKS = {"better": "^", "worse": "v", "equivalent": "s", "undecided": "o"}
-_SERIES = ("#3b5b92", "#b35c00", "#1a7f37", "#8b3a8f", "#b3261e", "#4d7c8a", "#6b6b00", "#555555")
 _LINES = ("o", "s", "^", "D", "v", "P", "X", "*")  # told apart without colour too
 _MOST_NAMED = 12  # points
 _MOST_ARMS = 8  # whose curves can be told apart
@@ -46,7 +45,7 @@ def forest(judgement: Judgement, name: Callable[[str], str] = str) -> str:
         axes.set_ylim(-0.7, len(judgement.verdicts) - 0.3)
         axes.set_xlabel("points of accuracy against the baseline, with intervals of 95 %", fontsize=9)
 
-    return _drawn(draw, height=0.9 + 0.34 * len(judgement.verdicts))
+    return drawn(draw, height=0.9 + 0.34 * len(judgement.verdicts))
 
 
 def learning_curves(study: Study) -> str:
@@ -70,11 +69,11 @@ def learning_curves(study: Study) -> str:
             shortest = min(map(len, runs))
             values = 100 * np.array([run[:shortest] for run in runs])
             epochs = np.arange(1, shortest + 1)
-            axes.fill_between(epochs, values.min(0), values.max(0), color=_SERIES[place], alpha=0.2, linewidth=0)
+            axes.fill_between(epochs, values.min(0), values.max(0), color=SERIES[place], alpha=0.2, linewidth=0)
             axes.plot(
                 epochs,
                 values.mean(0),
-                color=_SERIES[place],
+                color=SERIES[place],
                 label=short(study, arm),
                 linewidth=1.4,
                 marker=_LINES[place],
@@ -83,7 +82,7 @@ def learning_curves(study: Study) -> str:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(fontsize=8, frameon=False)
 
-    return _drawn(draw, height=3.6) if curves else ""
+    return drawn(draw, height=3.6) if curves else ""
 
 
 def trade_off(study: Study, judgement: Judgement, of: Literal["num_params", "seconds"]) -> str:
@@ -112,7 +111,7 @@ def trade_off(study: Study, judgement: Judgement, of: Literal["num_params", "sec
                 front.append((cost, accuracy))
         axes.plot(*zip(*front, strict=True), color="#888888", linewidth=1, drawstyle="steps-post")
         for cost, accuracy, arm in spots:
-            axes.plot(cost, accuracy, "o", color=_SERIES[0], markersize=5)
+            axes.plot(cost, accuracy, "o", color=SERIES[0], markersize=5)
             if len(spots) <= _MOST_NAMED or (cost, accuracy) in front:
                 axes.annotate(
                     short(study, arm), (cost, accuracy), fontsize=7, xytext=(4, 3), textcoords="offset points"
@@ -123,7 +122,7 @@ def trade_off(study: Study, judgement: Judgement, of: Literal["num_params", "sec
         axes.xaxis.set_minor_locator(MaxNLocator(5))
         axes.set(xlabel="parameters" if of == "num_params" else "seconds a run", ylabel="validation accuracy, %")
 
-    return _drawn(draw, height=3.6)
+    return drawn(draw, height=3.6)
 
 
 def rates(study: Study) -> str:
@@ -144,13 +143,13 @@ def rates(study: Study) -> str:
         for place, (setting, spots) in enumerate(list(lines.items())[:_MOST_ARMS]):
             points = [(rate, 100 * mean) for rate, mean in spots]
             axes.plot(
-                *zip(*points, strict=True), color=_SERIES[place], marker=_LINES[place], label=setting, linewidth=1.4
+                *zip(*points, strict=True), color=SERIES[place], marker=_LINES[place], label=setting, linewidth=1.4
             )
         axes.set_xscale("log")
         axes.set(xlabel="learning rate", ylabel="validation accuracy, %")
         axes.legend(fontsize=8, frameon=False)
 
-    return _drawn(draw, height=3.6)
+    return drawn(draw, height=3.6)
 
 
 def confusions(confused: Confused, names: Sequence[str]) -> tuple[str, str]:
@@ -165,38 +164,12 @@ def confusions(confused: Confused, names: Sequence[str]) -> tuple[str, str]:
             axes.set(xlabel="taken for", ylabel="phoneme")
             axes.figure.colorbar(image, ax=axes, shrink=0.8, label="% of the phoneme's frames")
 
-        return _drawn(draw, height=6.4)
+        return drawn(draw, height=6.4)
 
     before = 100 * np.where(off, confused.of_baseline, 0)
     change = 100 * np.where(off, confused.of_arm - confused.of_baseline, 0)
     most = max(float(np.abs(change).max()), 0.1)
     return shown(before, "Greys", 0, max(float(before.max()), 0.1)), shown(change, "RdBu_r", -most, most)
-
-
-def _drawn(draw: Callable[[Any], None], *, height: float) -> str:
-    """SVG without a date, with ids that depend on nothing but the picture, and text as text."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    with matplotlib.rc_context(
-        {
-            "svg.hashsalt": "ablate",
-            "svg.fonttype": "none",
-            "text.parse_math": False,
-            "font.family": "sans-serif",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-        }
-    ):
-        figure, axes = pyplot.subplots(figsize=(7.6, height), layout="constrained")
-        draw(axes)
-        file = io.StringIO()
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-        pyplot.close(figure)
-    text = file.getvalue()
-    return text[text.index("<svg") :]
 
 
 def pictures(study: Study, judgement: Judgement | None) -> Sequence[tuple[str, str, str]]:

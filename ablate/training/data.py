@@ -57,6 +57,8 @@ def load(config: Config, corpus: Corpus, screen: Screen) -> tuple[Recordings, Re
     for name, recordings in (("train", train), ("val", val)):
         if faults := recordings.faults:
             screen.say(f"bad utterances of data.{name} left out: {len(faults)} ({few(list(faults))})")
+        if named := sorted(recordings.left_out):
+            screen.say(f"utterances of data.{name} that data.leave_out names: {len(named)} ({few(named)})")
     return train, val
 
 

@@ -81,6 +81,7 @@ class Recordings:
     num_mfcc: int
     entries: tuple[_Entry, ...]
     digest: str = ""  # of the whole split's features and labels
+    left_out: frozenset[str] = frozenset()  # names of those that count as not there
 
     @property
     def names(self) -> list[str]:
@@ -105,11 +106,15 @@ class Recordings:
     @property
     def faults(self) -> dict[str, list[str]]:
         """What is wrong with each of the others, a line for each of its files."""
-        return {entry.name: entry.faults for entry in self.entries if entry.faults}
+        return {entry.name: entry.faults for entry in self._there if entry.faults}
+
+    @property
+    def _there(self) -> list[_Entry]:
+        return [entry for entry in self.entries if entry.name not in self.left_out]
 
     @property
     def _sound(self) -> list[_Entry]:
-        return [entry for entry in self.entries if not entry.faults]
+        return [entry for entry in self._there if not entry.faults]
 
     def part(self, fraction: float, seed: int) -> Recordings:
         """A part of the utterances, as `subset` draws it, faulty ones counted: mending one moves no other.

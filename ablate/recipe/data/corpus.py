@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from annotated_types import Ge, Le, Len
 
@@ -14,6 +14,7 @@ from ablate.recipe.data.content import Track, name_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+    from torch import Tensor
 
     from ablate.recipe.data.cache import Recordings
 
@@ -56,6 +57,14 @@ class Corpus(Protocol):
     def dtype(self) -> Dtype:
         """Of a table's features."""
 
+    @property
+    def hop_seconds(self) -> float:
+        """From frame to frame."""
+
+    @property
+    def leave_out(self) -> Name | None:
+        """The path of a list of utterances that count as not there."""
+
     def fingerprint(self, cache: Path, track: Track) -> str:
         """What the identities of the training and the validation split are `combined` to.
 
@@ -65,11 +74,25 @@ class Corpus(Protocol):
     def num_mfcc(self) -> int:
         """Coefficients a frame."""
 
+    def whole(self, split: Split, *, cache: Path, track: Track) -> Recordings:
+        """All of the split but what is left out, checked and cached, whatever is wrong with its utterances.
+
+        Raises `ValueError` that names what is wrong with its folder.
+        """
+
     def load(self, split: Split, *, seed: int, cache: Path, track: Track) -> Recordings:
-        """The split, checked and cached; of the training split, the `fraction` that `seed` draws.
+        """The split's sound utterances; of the training split, the `fraction` that `seed` draws.
 
         Raises `ValueError` that names all faults of the split.
         """
+
+
+@runtime_checkable
+class Audible(Protocol):
+    """A corpus that has the audio of its features at hand."""
+
+    def waveforms(self, split: Split, names: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+        """The samples (samples,) of full scale 1 of each of these utterances."""
 
 
 def of_both(ask: Callable[[Split], Answer]) -> tuple[Answer, Answer]:

@@ -31,10 +31,10 @@ def noted(file: str, faults: list[str], readable: Container[str]) -> Iterator[No
         faults.append(f"{file}: {' '.join(str(error).split())}")
 
 
-def settle(recordings: Recordings, folder: Path, on_bad_utterance: OnBadUtterance, report: Path) -> None:
+def settle(recordings: Recordings, folder: Path, on_bad_utterance: OnBadUtterance) -> None:
     """Raise `ValueError` that tells all faults of the split in `folder`, unless sound utterances are enough and left.
 
-    Of many faults the first are told, and the file `report` has them all.
+    Of many faults the first are told, and a file beside the recordings' has them all.
     """
     lines = [f"  {line}" for lines in recordings.faults.values() for line in lines]
     if not lines or (on_bad_utterance == "drop" and recordings.names):
@@ -47,6 +47,7 @@ def settle(recordings: Recordings, folder: Path, on_bad_utterance: OnBadUtteranc
         title += "; mend what is wrong, or leave out with data.on_bad_utterance=drop:"
     more = []
     if len(lines) > _SHOWN:
+        report = recordings.path.with_suffix(".faults.txt")
         with write_atomically(report) as file:
             file.write("\n".join([title, *lines, ""]).encode("utf-8", "surrogateescape"))
         more = [f"  and {len(lines) - _SHOWN} more; {report} has them all"]

@@ -20,6 +20,7 @@ from ablate.recipe.data.content import Content, Track, contents, name_of, readab
 from ablate.recipe.data.corpus import Boundary, Context, Dtype, Name, Split, combined, of_both
 from ablate.recipe.data.fault import OnBadUtterance, noted, settle
 from ablate.recipe.data.folder import File, elsewhere, files, listing
+from ablate.recipe.data.left_out import identity, leaving_out
 from ablate.recipe.data.phoneme import UNKNOWN, indices, without_boundaries
 
 _ASKED_FILES = 25
@@ -43,27 +44,44 @@ class HW1P2:
     boundary: Boundary
     dtype: Dtype
     on_bad_utterance: OnBadUtterance
+    leave_out: Name | None
+
+    @property
+    def hop_seconds(self) -> float:
+        """From frame to frame, as in all of the course's terms; the files don't say it."""
+        return 0.010
 
     def fingerprint(self, cache: Path, track: Track) -> str:
-        """A hash over (split, relative name, size, content) of all files of the training and validation splits."""
-        return combined(*of_both(lambda split: _sources(self._folder(split), cache, track).identity))
+        """A hash over (split, relative name, size, content) of all files of the training and validation splits.
+
+        What is left out of them is in it too.
+        """
+
+        def of(split: Split) -> str:
+            return identity(_sources(self._folder(split), cache, track).identity, self.leave_out, split)
+
+        return combined(*of_both(of))
 
     def num_mfcc(self) -> int:
         """Coefficients a frame, as most of some files of the training split have them."""
         return _width(self._folder("train"))
 
-    def load(self, split: Split, *, seed: int, cache: Path, track: Track) -> Recordings:
+    def whole(self, split: Split, *, cache: Path, track: Track) -> Recordings:
         """The split, read and checked in the first place, and from the cache as long as its files stay the same."""
         folder = self._folder(split)
         num_mfcc = _width(folder) if split == "test" else self.num_mfcc()  # a test needs no training split
-        path = cache / f"hw1p2-{_name(folder)}.frames"
-        whole = cached(
-            path,
+        found = cached(
+            cache / f"hw1p2-{_name(folder)}.frames",
             lambda: _sources(folder, cache, track),
             num_mfcc,
             lambda sources: _read(folder, sources.files, num_mfcc, track),
         )
-        settle(whole, folder, self.on_bad_utterance, path.with_suffix(".faults.txt"))
+        return leaving_out(found, self.leave_out, split)
+
+    def load(self, split: Split, *, seed: int, cache: Path, track: Track) -> Recordings:
+        """The split's sound utterances; of the training split, the fraction that the seed draws."""
+        whole = self.whole(split, cache=cache, track=track)
+        settle(whole, self._folder(split), self.on_bad_utterance)
         return whole.part(self.fraction, seed) if split == "train" else whole
 
     @listing()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -28,13 +28,14 @@ from ablate.recipe.data.corpus import (
     settings_of,
 )
 from ablate.recipe.data.fault import OnBadUtterance, noted, settle
+from ablate.recipe.data.left_out import identity, leaving_out
 from ablate.recipe.data.phoneme import PHONEMES
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _PACKAGES = ("torchaudio", "soundfile")
-_NOT_OF_THE_FRAMES = ("root", "alignments", "train", "val", "test", "on_bad_utterance", *NOT_OF_THE_FILES)
+_NOT_OF_THE_FRAMES = ("root", "alignments", "train", "val", "test", "on_bad_utterance", "leave_out", *NOT_OF_THE_FILES)
 
 
 def _phoneme(name: str) -> str:
@@ -91,6 +92,7 @@ class Aligned:
     boundary: Boundary
     dtype: Dtype
     on_bad_utterance: OnBadUtterance
+    leave_out: Name | None
 
     def __post_init__(self) -> None:
         if self.n_mfcc > self.num_mels:
@@ -100,28 +102,48 @@ class Aligned:
                 raise ValueError(f"data.{name}={getattr(self, name)}: shorter than a sample of data.sample_rate_hz")
 
     def fingerprint(self, cache: Path, track: Track) -> str:
-        """A hash over (split, relative name, size, content) of the training and validation splits' files."""
-        return combined(*of_both(lambda split: self._tree(split).sources(cache, track).identity))
+        """A hash over (split, relative name, size, content) of the training and validation splits' files.
+
+        What is left out of them is in it too.
+        """
+
+        def of(split: Split) -> str:
+            return identity(self._tree(split).sources(cache, track).identity, self.leave_out, split)
+
+        return combined(*of_both(of))
 
     def num_mfcc(self) -> int:
         """Coefficients a frame."""
         return self.n_mfcc
 
-    def load(self, split: Split, *, seed: int, cache: Path, track: Track) -> Recordings:
+    def whole(self, split: Split, *, cache: Path, track: Track) -> Recordings:
         """The split, made in the first place, and from the cache as long as its files and settings stay the same."""
         tree = self._tree(split)
         settings = settings_of(self, without=_NOT_OF_THE_FRAMES)
         versions = [importlib.metadata.version(package) for package in _PACKAGES]
         places = [str(tree.audio.resolve()), str(tree.alignments.resolve()), tree.speakers]
-        path = cache / f"aligned-{name_of([places, settings, versions])}.frames"
-        whole = cached(
-            path,
+        found = cached(
+            cache / f"aligned-{name_of([places, settings, versions])}.frames",
             lambda: tree.sources(cache, track),
             self.n_mfcc,
             lambda sources: self._read(tree, sources.files, track),
         )
-        settle(whole, tree.audio, self.on_bad_utterance, path.with_suffix(".faults.txt"))
+        return leaving_out(found, self.leave_out, split)
+
+    def load(self, split: Split, *, seed: int, cache: Path, track: Track) -> Recordings:
+        """The split's sound utterances; of the training split, the fraction that the seed draws."""
+        whole = self.whole(split, cache=cache, track=track)
+        settle(whole, self._tree(split).audio, self.on_bad_utterance)
         return whole.part(self.fraction, seed) if split == "train" else whole
+
+    def waveforms(self, split: Split, names: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+        """The samples of each of these utterances, as their files have them."""
+        from ablate.recipe.data.aligned import audio
+
+        tree = self._tree(split)
+        for paths in tree.utterances():
+            if paths.name in names:
+                yield paths.name, audio.read(tree.audio / paths.audio[0]).samples
 
     def _tree(self, split: Split) -> Tree:
         part = {"train": self.train, "val": self.val, "test": self.test}[split]

@@ -22,10 +22,21 @@ from annotated_types import Ge, Le, Len
 from ablate.quantity import Count, Fraction, NonNegativeInteger, PositiveFraction
 from ablate.recipe.data.cache import Recordings, Sources, Utterance, cached
 from ablate.recipe.data.content import Track
-from ablate.recipe.data.corpus import NOT_OF_THE_FILES, Boundary, Context, Dtype, Split, settings_of
+from ablate.recipe.data.corpus import (
+    NOT_OF_THE_FILES,
+    Boundary,
+    Context,
+    Dtype,
+    Name,
+    Split,
+    combined,
+    of_both,
+    settings_of,
+)
 from ablate.recipe.data.espeak.alignment import align
-from ablate.recipe.data.espeak.format import NUM_MELS
+from ablate.recipe.data.espeak.format import HOP, NUM_MELS, SAMPLE_RATE_HZ
 from ablate.recipe.data.espeak.sentence import sentence
+from ablate.recipe.data.left_out import identity, leaving_out
 
 _RECIPE_VERSION = 1  # raise it when the same settings make other speech
 _PACKAGES = ("espeakng-loader", "torchaudio")
@@ -83,6 +94,7 @@ class Espeak:
     fraction: PositiveFraction
     boundary: Boundary
     dtype: Dtype
+    leave_out: Name | None
     corpus_seed: NonNegativeInteger
     utterances: Sizes
     speakers: Sizes
@@ -100,14 +112,23 @@ class Espeak:
             if low > high:
                 raise ValueError(f"data.{name}: expected [low, high], got [{low}, {high}]")
 
+    @property
+    def hop_seconds(self) -> float:
+        """From frame to frame."""
+        return HOP / SAMPLE_RATE_HZ
+
     def fingerprint(self, cache: Path, track: Track) -> str:
-        """A hash of the recipe and the versions of what makes the speech; nothing is made for it."""
+        """A hash of the recipe, the versions of what makes the speech and what is left out; nothing is made for it."""
+        recipe = self._recipe()
+        return combined(*of_both(lambda split: identity(recipe, self.leave_out, split)))
+
+    def _recipe(self) -> str:
         if importlib.util.find_spec("espeakng_loader") is None:
             raise ValueError(
                 "data=espeak: the package espeakng-loader is not installed; `pip install espeakng-loader==0.2.4`, "
                 "or take data=hw1p2 with a folder of your own"
             )
-        recipe = settings_of(self, without=NOT_OF_THE_FILES)
+        recipe = settings_of(self, without=[*NOT_OF_THE_FILES, "leave_out"])
         versions = {package: importlib.metadata.version(package) for package in _PACKAGES}
         text = json.dumps([_RECIPE_VERSION, recipe, versions], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -116,11 +137,16 @@ class Espeak:
         """Coefficients a frame."""
         return self.coefficients
 
-    def load(self, split: Split, *, seed: int, cache: Path, track: Track) -> Recordings:
+    def whole(self, split: Split, *, cache: Path, track: Track) -> Recordings:
         """The split, made if it isn't yet (about 10 CPU seconds for `espeak`)."""
-        identity = self.fingerprint(cache, track)
-        path = cache / f"espeak-{identity}-{split}.frames"
-        whole = cached(path, lambda: Sources(identity), self.coefficients, lambda _: self._make(split, track))
+        recipe = self._recipe()
+        path = cache / f"espeak-{recipe}-{split}.frames"
+        found = cached(path, lambda: Sources(recipe), self.coefficients, lambda _: self._make(split, track))
+        return leaving_out(found, self.leave_out, split)
+
+    def load(self, split: Split, *, seed: int, cache: Path, track: Track) -> Recordings:
+        """The split; of the training split, the fraction that the seed draws."""
+        whole = self.whole(split, cache=cache, track=track)
         return whole.part(self.fraction, seed) if split == "train" else whole
 
     def _make(self, split: Split, track: Track) -> Iterator[Utterance]:

@@ -1,0 +1,1 @@
+"""What all our pages share: one look, and pictures that are the same from the same data."""
