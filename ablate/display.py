@@ -7,10 +7,10 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, Literal, TextIO, TypeVar
 
 from rich.console import Console
 from rich.highlighter import RegexHighlighter
@@ -20,7 +20,12 @@ from rich.theme import Theme
 
 Item = TypeVar("Item")
 
+ProgressStyle = Literal["auto", "bar", "plain", "none"]
+"""How progress is shown; auto is a bar where the terminal draws one, else plain lines."""
+
 _PLAIN_WIDTH = 200  # a log has no edge to wrap at
+_MOST_EPOCHS_SHOWN = 100  # of a run, as plain lines
+_PATIENCE_SECONDS = 60
 
 
 class _Verdicts(RegexHighlighter):
@@ -57,20 +62,51 @@ def mute() -> None:
 
 
 class _Console(Console):
+    """Standard output, and how it `shows` progress."""
+
+    shows: ProgressStyle
+
+    def __init__(self, progress: ProgressStyle) -> None:
+        is_forced = progress == "bar"
+        super().__init__(
+            soft_wrap=True, highlighter=_Verdicts(), markup=False, theme=_COLOURS,
+            force_terminal=True if is_forced else None, force_jupyter=None if is_forced else False,
+        )  # fmt: skip
+        if progress == "auto":
+            # Not rich's is_terminal alone: FORCE_COLOR, which notebooks and CI set, makes a file one.
+            draws = self.is_interactive and self.file.isatty() and not is_notebook(os.environ)
+            progress = "bar" if draws else "plain"
+        self.shows = progress
+        if progress != "bar":
+            self.width = _PLAIN_WIDTH
+
     def on_broken_pipe(self) -> None:
         mute()  # rich would end the process, and with it the run
 
 
-class Screen:
-    """Standard output, and the run's log once it is there. Bars are shown on a terminal only.
+def is_notebook(environment: Mapping[str, str]) -> bool:
+    """Whether a notebook shows what a process of this environment prints: its terminals move no cursor.
 
-    A `quiet` one, of a run among many, shows only what is announced; its log has all. Under a `sweep`'s bar it shows
-    its own.
+    Jupyter's client gives each kernel JPY_PARENT_PID, Colab's machines have COLAB_RELEASE_TAG, and a kernel that an
+    editor starts by itself has set matplotlib's inline backend.
+
+    >>> is_notebook({"JPY_PARENT_PID": "82", "TERM": "xterm-color"}), is_notebook({"TERM": "xterm-256color"})
+    (True, False)
+    """
+    is_inline = "inline" in environment.get("MPLBACKEND", "")
+    return is_inline or not environment.keys().isdisjoint({"JPY_PARENT_PID", "COLAB_RELEASE_TAG"})
+
+
+class Screen:
+    """Standard output, and the run's log once it is there.
+
+    A `quiet` one, of a run among many, shows only what is announced; its log has all. Under a `sweep` it shows progress
+    as that does.
     """
 
-    def __init__(self, *, quiet: bool = False, sweep: Sweep | None = None) -> None:
+    def __init__(self, *, quiet: bool = False, progress: ProgressStyle = "auto", sweep: Sweep | None = None) -> None:
         self._sweep = sweep
-        self._console = self._sweep.console if self._sweep else _console()
+        self._console = sweep.console if sweep else _Console(progress)
         self.quiet = quiet
         self._log: TextIO | None = None
         self._before_log: list[str] = []
@@ -98,11 +134,23 @@ class Screen:
         self._print(text)
         self.write(text)
 
+    def say_epoch(self, text: str, epoch: int, epochs: int) -> None:
+        """A line of the `epoch`-th of so many: of many, plain lines show each n-th."""
+        is_shown = self._console.shows == "bar" or epoch in (1, epochs) or not epoch % -(-epochs // _MOST_EPOCHS_SHOWN)
+        if is_shown and not self.quiet and self._console.shows != "none":
+            self._print(text)
+        self.write(text)
+
     def track(self, items: Iterable[Item], total: int, title: str) -> Iterator[Item]:
-        """The items, with a bar of how many have been taken; a line instead where there is no terminal."""
-        if not self._console.is_terminal or self.quiet:
-            self.say(f"{title} ...")
-            yield from items
+        """The items, with a bar of how many have been taken, or a line now and then."""
+        if self._console.shows != "bar" or self.quiet:
+            self.write(f"{title} ...")
+            self._remark(f"{title} ...")
+            pace = _Pace()
+            for number, item in enumerate(items):
+                if pace.is_due():
+                    self._remark(f"{title}: {number:,} of {total:,}")
+                yield item
             return
         with _progress(self._console) as progress:
             task = progress.add_task(title, total=total)
@@ -110,8 +158,11 @@ class Screen:
                 yield item
                 progress.advance(task)
 
-    def bar(self, num_steps: int, done: int) -> TrainingBar:
-        """The bar of a training of so many steps, of which some are done."""
+    def bar(self, num_steps: int, done: int) -> TrainingBar | TrainingLines:
+        """The bar of a training of so many steps, of which some are done, or what stands for it in plain lines."""
+        if self._console.shows != "bar":
+            place = f"[{self._sweep.place}] " if self._sweep else ""
+            return TrainingLines(lambda text: self._remark(f"{place}{text}", is_long=True), num_steps, done)
         shared = self._sweep.progress if self._sweep else None
         progress = shared or _progress(self._console, TextColumn("{task.fields[state]}"))
         task = progress.add_task("training", total=num_steps, completed=done, state="")
@@ -124,6 +175,11 @@ class Screen:
         width = max(map(len, rows))
         for name, value in rows.items():
             self._print(Text.assemble((name.ljust(width), "bold"), f"  {harmless(str(value))}"))
+
+    def _remark(self, text: str, *, is_long: bool = False) -> None:
+        """A line of progress where it is shown so; on a quiet screen only one of what `is_long`."""
+        if self._console.shows == "plain" and (is_long or not self.quiet):
+            self._print(text)
 
     def _print(self, text: str | Text) -> None:
         try:
@@ -140,24 +196,18 @@ class Screen:
             self._before_log.append(entry)
 
 
-def _console() -> Console:
-    console = _Console(soft_wrap=True, highlighter=_Verdicts(), markup=False, theme=_COLOURS)
-    console.width = console.width if console.is_terminal else _PLAIN_WIDTH
-    return console
-
-
-def _progress(console: Console, *columns: TextColumn) -> Progress:
+def _progress(console: _Console, *columns: TextColumn) -> Progress:
     return Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *columns, TimeRemainingColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
+        console=console, transient=True, disable=console.shows != "bar",
     )  # fmt: skip
 
 
 class Sweep:
-    """A bar over the runs of a multirun, under which its runs show theirs."""
+    """The progress of a multirun: a bar over its runs, under which they show theirs, or the place of each in a line."""
 
-    def __init__(self, num_runs: int) -> None:
-        self.console = _console()
+    def __init__(self, num_runs: int, progress: ProgressStyle = "auto") -> None:
+        self.console = _Console(progress)
         self.progress = _progress(self.console, TextColumn("{task.fields[state]}"))
         self._task = self.progress.add_task("study", total=num_runs, state="")
         self._num_runs, self._done, self._started = num_runs, 0, time.monotonic()
@@ -174,11 +224,16 @@ class Sweep:
         self._done += 1
         self.progress.advance(self._task)
 
+    @property
+    def place(self) -> str:
+        """Which of the runs is under way."""
+        return f"{self._done + 1}/{self._num_runs}"
+
     def position(self) -> str:
-        """Which of the runs is under way, and how long those behind it may take, for the line that it ends with."""
+        """As `place`, with how long the runs behind it may take, for the line that it ends with."""
         number = self._done + 1
         left = (time.monotonic() - self._started) / number * (self._num_runs - number)
-        return f"{number}/{self._num_runs}" + (f", {duration(left)} left" if left else "")
+        return self.place + (f", {duration(left)} left" if left else "")
 
 
 def duration(seconds: float) -> str:
@@ -234,9 +289,56 @@ class TrainingBar:
         )
 
 
+class TrainingLines:
+    """A line of a training's epoch, loss and speed now and then, where no bar shows them."""
+
+    def __init__(self, say: Callable[[str], None], num_steps: int, done: int) -> None:
+        self._say, self._num_steps, self._done, self._done_before = say, num_steps, done, done
+        self._pace = _Pace()
+
+    def __enter__(self) -> TrainingLines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def advance(self) -> None:
+        """One step more."""
+        self._done += 1
+
+    def state(self, epoch: int, loss: float, frames_per_second: float) -> None:
+        """What a line would say, if it is time for one."""
+        if self._pace.is_due():
+            left = self._pace.seconds / (self._done - self._done_before) * (self._num_steps - self._done)
+            self._say(
+                f"epoch {epoch}, step {self._done:,} of {self._num_steps:,}: loss {loss:.3f}, "
+                f"{frames_per_second:,.0f} frames/s, about {duration(left)} left"
+            )
+
+
+class _Pace:
+    """When to say something: a minute after the last time, and ever later, so that a day has some 60 such moments."""
+
+    def __init__(self) -> None:
+        self._started = self._last = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._started
+
+    def is_due(self) -> bool:
+        """Whether it is time; if so, the next time is counted from now."""
+        now = time.monotonic()
+        if now - self._last < max(_PATIENCE_SECONDS, (now - self._started) / 10):
+            return False
+        self._last = now
+        return True
+
+
 def line(name: str, result: Mapping[str, Any], sweep: Sweep | None = None) -> str:
     """A run of a multirun in a line, with its place in the `sweep`."""
-    position = f"[{sweep.position()}] " if sweep else ""
+    position = f"[{sweep.position()}] " if sweep and sweep.console.shows != "none" else ""
     metrics = result["metrics"]
     if metrics["best_epoch"] is None:
         return f"{position}{name}: {result['status']}, {duration(result['seconds'])}"

@@ -124,7 +124,7 @@ def _check_more_than_a_name(overrides: list[str]) -> None:
 def _one(differences: Differences, composed: DictConfig) -> None:
     """The only run of a command."""
     config, choices, overrides = settings_of(composed)
-    screen = Screen()
+    screen = Screen(progress=config["progress"])
     asked = sorted({name_of(each) for each in overrides if name_of(each).startswith("study")} - {"study.name"})
     if asked or config["study"]["factors"]:
         raise UserError(f"{(asked or ['study.factors'])[0]}: expected a multirun for it; add --multirun")

@@ -42,7 +42,6 @@ COVERED_ELSEWHERE = {
     "config/settings.py": "config/test_check.py",
     "config/spelling.py": "command/test_diagnosis.py",
     "bench/__main__.py": "test_bench.py",
-    "display.py": "test_run.py",
     "interruption.py": "test_run.py",
     "quantity.py": "config/test_check.py",
     "bench/data.py": "test_bench.py",

@@ -45,7 +45,7 @@ def _audit(arguments: list[str]) -> int:
         print(_USAGE if line.flags.help else f"ablate {metadata.version('ablate')}")
         return 0
     config, option = _settings(line)
-    places, screen = Layout(Path(config["output_dir"])), Screen()
+    places, screen = Layout(Path(config["output_dir"])), Screen(progress=config["progress"])
     corpus = instantiate(config, "data")
     check_writable(places)
     with refusing():

@@ -9,8 +9,9 @@ _KEYS = (
     "arch", "arch.depth", "arch.width", "arch.activation", "arch.norm", "optimizer", "optimizer.lr", "optim.lr",
     "scheduler", "scheduler.warmup", "normalization", "augmentation", "regularization", "initialization", "data",
     "data.context", "data.fraction", "data.root", "seed", "epochs", "batch_size", "precision", "device", "threads",
-    "max_params", "rerun", "plot", "wandb.mode", "wandb.tags", "team.member", "team.size", "study.name", "study.seeds",
-    "study.design", "study.exclude", "study.factors", "study", "experiment", "hydra.job.chdir", "hydra/launcher",
+    "max_params", "rerun", "progress", "plot", "wandb.mode", "wandb.tags", "team.member", "team.size", "study.name",
+    "study.seeds", "study.design", "study.exclude", "study.factors", "study", "experiment", "hydra.job.chdir",
+    "hydra/launcher",
 )  # fmt: skip
 _VALUES = (
     "", "null", "nan", "inf", "-1", "0", "1e999", "0.5", "true", "[]", "{}", "[1,", "[1,2]", "{a:1}", "1,2", "'", '"',

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypedDict, get_args
 from annotated_types import Le, Len
 from pydantic import AfterValidator, StringConstraints
 
+from ablate.display import ProgressStyle
 from ablate.quantity import Count, NonNegativeInteger, Positive
 from ablate.study.design import Design, Resolution
 
@@ -93,6 +94,7 @@ class Settings(TypedDict):
     max_params: Count | None
     output_dir: Annotated[str, Len(1)]
     rerun: bool
+    progress: ProgressStyle
     plot: Literal["scheduler"] | None
     objective: Literal["val/accuracy", "val/loss"]
     wandb: Wandb

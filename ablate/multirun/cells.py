@@ -34,7 +34,7 @@ _NO_FACTORS = {
     "wandb": "the same for the whole study: give one value",
 }
 _PLACES_OF_DATA = ("data.root", "data.alignments", "data.leave_out")  # outside of the key, but what lies there is in it
-_OF_ONE_COMMAND = ("team.member", "output_dir", "rerun", "plot", "study.dry_run", "study.coverage")
+_OF_ONE_COMMAND = ("team.member", "output_dir", "rerun", "progress", "plot", "study.dry_run", "study.coverage")
 _FILES = ("study", "experiment")  # groups whose files may set a study
 _FEWER = "fewer levels, or a design that does not combine them all: ofat, path, fraction"
 _DIGITS = 12  # of a range's levels, which are sums: 0.1 + 0.1 + 0.1 is 0.30000000000000004
@@ -358,7 +358,8 @@ def _cell(
     data = json.dumps([config["data"], config["output_dir"]], sort_keys=True, default=str)
     if data not in known:
         with refusing():
-            known[data] = corpus.fingerprint(Layout(Path(config["output_dir"])).cache, Screen().track)
+            track = Screen(progress=config["progress"]).track
+            known[data] = corpus.fingerprint(Layout(Path(config["output_dir"])).cache, track)
     planned = [each for each in shared if not is_outside(name_of(each))]
     return Composed(
         arm=arm,

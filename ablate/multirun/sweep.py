@@ -63,7 +63,7 @@ def multirun(composer: Composer, overrides: Sequence[str], typed: Sequence[str],
 
 
 def _study(composer: Composer, asked: Asked, plan_id: str | None) -> None:
-    screen, session = Screen(), Session()
+    screen, session = Screen(progress=asked.base["progress"]), Session()
     study, places = asked.base["study"], Layout(Path(asked.base["output_dir"]))
     if asked.base["plot"]:
         from ablate.training import plot
@@ -96,7 +96,7 @@ def _study(composer: Composer, asked: Asked, plan_id: str | None) -> None:
     check_data(todo, screen)
     results: dict[str, JobReturn] = {}
     try:
-        with Sweep(len(todo)) as session.sweep:
+        with Sweep(len(todo), asked.base["progress"]) as session.sweep:
             given = [f"study.name={quoted(made.study)}", f"study.design={made.design}"]
             jobs = {each.key: [*each.job, *given] for each in todo}
             _launch(jobs, launcher, results, session.sweep, fail_fast=study["fail_fast"])
@@ -114,7 +114,7 @@ def _study(composer: Composer, asked: Asked, plan_id: str | None) -> None:
 
 def cell(session: Session, composed: DictConfig) -> Trained:
     """What a launcher calls for a run of a study, which shows little but what has become of it."""
-    screen = Screen(quiet=True, sweep=session.sweep)
+    screen = Screen(quiet=True, progress=composed["progress"], sweep=session.sweep)
     try:
         run = identify(composed, screen)
         return Trained(run.folder.key, attend(run, screen, session).how_to_sync)

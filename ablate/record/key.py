@@ -9,8 +9,8 @@ RESULTS_VERSION = 1
 """Raised when the code's numbers change for an unchanged config."""
 
 OUTSIDE = (
-    "study", "team", "wandb", "hydra", "output_dir", "device", "threads", "max_params", "rerun", "plot", "objective",
-    "data.root", "data.alignments", "data.test", "data.leave_out",
+    "study", "team", "wandb", "hydra", "output_dir", "device", "threads", "max_params", "rerun", "progress", "plot",
+    "objective", "data.root", "data.alignments", "data.test", "data.leave_out",
 )  # fmt: skip
 """What can't change a result: these keys and all below them are not in the address."""
 

@@ -85,7 +85,7 @@ def loop(training: Training, writer: Writer, tracker: Tracker, screen: Screen, i
             checkpoint.save(training, progress, writer)
             writer.write_rows(progress.rows)
             tracker.log(row)
-            screen.say(_line(row, config["epochs"]))
+            screen.say_epoch(_line(row, config["epochs"]), epoch, config["epochs"])
     return _outcome(training, progress)
 
 

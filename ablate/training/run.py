@@ -145,7 +145,7 @@ def train(run: Run, screen: Screen, session: Session) -> Ended:
 
 def objective(composed: DictConfig) -> float:
     """Train a run of another sweeper's; its `objective`, the worst there is for a run that diverged at once."""
-    screen = Screen(quiet=True)
+    screen = Screen(quiet=True, progress=composed["progress"])
     run = identify(composed, screen)
     wanted = run.config["objective"]
     try:
@@ -259,8 +259,8 @@ def _identity(run: Run) -> dict[str, Any]:
 def _is_of_this_place(override: str) -> bool:
     """Whether who repeats the run elsewhere should leave an override out."""
     name = name_of(override)
-    return name == "output_dir" or (name.startswith("study.") and name != "study.name")
+    return name in ("output_dir", "progress") or (name.startswith("study.") and name != "study.name")
 
 
 def _is_of_the_run(override: str) -> bool:
-    return not name_of(override).startswith(("study", "team.", "wandb.", "output_dir", "seed"))
+    return not name_of(override).startswith(("study", "team.", "wandb.", "output_dir", "progress", "seed"))

@@ -35,7 +35,7 @@ def test_the_contracts_list_is_the_whole_list() -> None:
     outside = {path for path in LEAVES if is_outside(path)}
     assert {path for path in outside if not path.startswith(("study.", "team.", "wandb."))} == {
         "data.leave_out", "data.root", "data.test", "device", "max_params", "objective", "output_dir", "plot",
-        "rerun", "threads",
+        "progress", "rerun", "threads",
     }  # fmt: skip
     assert {"study.name", "study.seeds", "team.member", "wandb.project"} <= outside
 
