@@ -16,7 +16,7 @@ from ablate.config.settings import GROUPS
 ROOT = Path(__file__).parents[1]
 
 FLOORS = [
-    ["__main__", "run", "audit", "resume", "status", "help", "bench"],  # the commands
+    ["__main__", "run", "audit", "resume", "status", "predict", "help", "bench"],  # the commands
     ["multirun"],
     ["training", "report"],
     ["command", "inference"],

@@ -25,7 +25,8 @@ from ablate.record.reading import Result
 Autocast = Callable[[], AbstractContextManager[object]]
 """The context of each forward pass: its precision."""
 
-_BATCH = 8192
+BATCH = 8192
+"""Frames of a forward pass."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,9 @@ class Trained:
         """Of the table's frames in their order, (batch, classes) float32 a batch, on the device."""
         model, table, context = self.model.to(device), table.to(device), self.portable["context"]
         windows, first = table.windows(context), table.centre - context
-        for start in range(0, len(first), _BATCH):
+        for start in range(0, len(first), BATCH):
             with autocast():
-                made = model(windows.index_select(0, first[start : start + _BATCH]).float())
+                made = model(windows.index_select(0, first[start : start + BATCH]).float())
             yield made.float()
 
     def _check_width(self, found: int) -> None:
