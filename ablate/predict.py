@@ -147,6 +147,7 @@ class _Task:
 
     @property
     def keys(self) -> list[str]:
+        """Of the models' runs."""
         return [each.folder.name for each in self.models]
 
 

@@ -52,7 +52,7 @@ def predicted(
     probabilities: Tensor | None = None
     classes: dict[str, Tensor] = {}
     for model in sorted(models, key=lambda each: (-each.accuracy, each.folder.name)):
-        table = model.table(recordings, track)
+        table = model.table(recordings)
         batches = track(
             model.logits(table, device, autocast(model)), math.ceil(len(table.labels) / BATCH), model.folder.name
         )

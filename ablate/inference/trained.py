@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,6 @@ from ablate.inference import portable
 from ablate.inference.portable import Portable
 from ablate.recipe import arch
 from ablate.recipe.data.cache import Recordings
-from ablate.recipe.data.content import Track
 from ablate.recipe.data.table import FrameTable
 from ablate.recipe.normalization import Normalization
 from ablate.record import reading
@@ -69,10 +69,10 @@ class Trained:
         """Trained parameters, everything counted."""
         return arch.num_params(self.model)
 
-    def table(self, recordings: Recordings, track: Track) -> FrameTable:
+    def table(self, recordings: Recordings) -> FrameTable:
         """Recordings made into what the model was trained on. Raises `UserError` for those of another width."""
         self._check_width(recordings.num_mfcc)
-        return FrameTable.of(recordings, self.normalize, self.portable["boundary"], self.portable["dtype"], track)
+        return FrameTable.of(recordings, self.normalize, self.portable["boundary"], self.portable["dtype"], _untracked)
 
     def table_of(self, features: Tensor) -> FrameTable:
         """As `table`, of a single utterance's features (frames, mfcc)."""
@@ -103,3 +103,7 @@ class Trained:
                 f"{self.folder.name}: trained on {self.portable['num_mfcc']} coefficients a frame, found {found}; give "
                 "it data that were made as its training data were"
             )
+
+
+def _untracked(items: Iterable[Any], total: int, title: str) -> Iterable[Any]:
+    return items

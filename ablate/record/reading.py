@@ -11,6 +11,7 @@ import functools
 import hashlib
 import io
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypeVar
@@ -248,7 +249,9 @@ def earlier_plans(places: Layout, study: str) -> list[PlanRecord]:
 
 def key_of(places: Layout, beginning: str) -> str:
     """The key of the run whose key begins so. Raises `UserError` where none does, or several do."""
-    if places.run(beginning).is_dir() and Path(beginning).name == beginning:
+    if not re.fullmatch(r"[\w-]+", beginning):
+        raise UserError(f"{beginning!r}: expected a run's key, or the beginning of one")
+    if places.run(beginning).is_dir():
         return beginning
     found = sorted(run.name for run in places.runs.glob("*") if run.name.startswith(beginning))
     if not found:
