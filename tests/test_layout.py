@@ -16,8 +16,8 @@ from ablate.config.settings import GROUPS
 ROOT = Path(__file__).parents[1]
 
 FLOORS = [
-    ["__main__", "run", "audit", "resume", "status", "help", "bench"],  # the commands
-    ["multirun"],
+    ["__main__", "run", "audit", "resume", "status", "predict", "help", "bench"],  # the commands
+    ["multirun", "api"],
     ["training", "report"],
     ["command", "inference"],
     ["config"],
@@ -45,7 +45,12 @@ COVERED_ELSEWHERE = {
     "interruption.py": "test_run.py",
     "quantity.py": "config/test_check.py",
     "bench/data.py": "test_bench.py",
+    "bench/faults.py": "test_bench.py",
     "bench/kills.py": "test_bench.py",
+    "bench/mistake.py": "test_bench.py",
+    "inference/portable.py": "inference/test_trained.py",
+    "inference/predicted.py": "inference/test_trained.py",
+    "inference/submission.py": "test_predict.py",
     "bench/starter.py": "test_bench.py",
     "bench/study.py": "test_bench.py",
     "bench/verdicts.py": "test_bench.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import random
@@ -28,6 +29,7 @@ from ablate.record.layout import Layout
 RUN = [
     "data=espeak_tiny", "data.context=2", "arch.width=16", "arch.depth=1", "epochs=2", "wandb.mode=disabled",
 ]  # fmt: skip
+_COMMAND = "ablate.run"  # by its name: no command imports another
 _MOST_LINES = 6  # of what is said of a mistake
 _MOST_SECONDS = 60
 
@@ -249,15 +251,13 @@ def _ended(here: Path, arguments: Sequence[str], place: Place = Place()) -> Ende
 
 def _load() -> None:
     """Import all that a command imports, so that a process that is forked from this one need not."""
-    import ablate.run
-    import ablate.training.loop
-    import ablate.training.prepare  # noqa: F401
+    for module in (_COMMAND, "ablate.training.loop", "ablate.training.prepare"):
+        importlib.import_module(module)
 
 
 def _forked(here: Path, arguments: list[str]) -> Ended:
     """As `_ended`, in a process that has imported everything already: what a thousand commands can afford."""
-    from ablate.run import command
-
+    command = importlib.import_module(_COMMAND).command
     with tempfile.TemporaryFile() as said:
         if not (child := os.fork()):
             os.setsid()

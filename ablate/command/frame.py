@@ -26,7 +26,7 @@ def framed(act: Callable[[list[str]], int], arguments: Sequence[str], *, after_i
 
     Signals, environment variables, `sys.argv` and logging are as before when it returns: a process can give several.
     """
-    with _left_as_found():
+    with left_as_found():
         try:
             return act(list(arguments))
         except BrokenPipeError:  # the reader of our output has enough
@@ -48,7 +48,8 @@ def _say(text: str) -> None:
 
 
 @contextmanager
-def _left_as_found() -> Iterator[None]:
+def left_as_found() -> Iterator[None]:
+    """A context that leaves signals, environment variables, `sys.argv` and logging as they were."""
     environment, argv = dict(os.environ), list(sys.argv)
     handlers, level = list(logging.root.handlers), logging.root.level  # which Hydra sets
     is_main = threading.current_thread() is threading.main_thread()  # others may set no handlers

@@ -12,12 +12,12 @@ Combination = Literal["average", "vote"]
 
 
 def average(probabilities: Sequence[Tensor]) -> Tensor:
-    """The class (frames,) of the highest mean of the models' probabilities, each (frames, classes).
+    """The mean (frames, classes) of models' probabilities but for its scale, which no choice of a class depends on.
 
-    >>> average([torch.tensor([[0.6, 0.4]]), torch.tensor([[0.1, 0.9]])])
+    >>> average([torch.tensor([[0.6, 0.4]]), torch.tensor([[0.1, 0.9]])]).argmax(1)
     tensor([1])
     """
-    return torch.stack(tuple(probabilities)).sum(0).argmax(1)
+    return torch.stack(tuple(probabilities)).sum(0)
 
 
 def vote(classes: Sequence[Tensor], num_classes: int) -> Tensor:
@@ -33,5 +33,5 @@ def vote(classes: Sequence[Tensor], num_classes: int) -> Tensor:
     votes = torch.zeros(len(named), num_classes, dtype=torch.long)
     votes.scatter_add_(1, named, torch.ones_like(named))
     best = torch.zeros_like(votes)
-    best.scatter_reduce_(1, named, torch.arange(models, 0, -1).expand_as(named), "amax")  # models for the first
+    best.scatter_reduce_(1, named, torch.arange(models, 0, -1).expand_as(named), "amax")  # the first model's is highest
     return (votes * (models + 1) + best).argmax(1)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict, cast
+from typing import Annotated, Any, Literal, cast
 
 import torch
 from annotated_types import Ge, Le, Len
 from pydantic import ConfigDict, TypeAdapter, with_config
 from torch import Tensor, nn
+from typing_extensions import TypedDict  # which pydantic wants before Python 3.12
 
 from ablate.config.check import instantiate
 from ablate.config.settings import Config, Precision

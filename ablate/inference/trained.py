@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,6 @@ from ablate.inference import portable
 from ablate.inference.portable import Portable
 from ablate.recipe import arch
 from ablate.recipe.data.cache import Recordings
-from ablate.recipe.data.content import Track
 from ablate.recipe.data.table import FrameTable
 from ablate.recipe.normalization import Normalization
 from ablate.record import reading
@@ -25,7 +25,8 @@ from ablate.record.reading import Result
 Autocast = Callable[[], AbstractContextManager[object]]
 """The context of each forward pass: its precision."""
 
-_BATCH = 8192
+BATCH = 8192
+"""Frames of a forward pass."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,10 @@ class Trained:
         """Trained parameters, everything counted."""
         return arch.num_params(self.model)
 
-    def table(self, recordings: Recordings, track: Track) -> FrameTable:
+    def table(self, recordings: Recordings) -> FrameTable:
         """Recordings made into what the model was trained on. Raises `UserError` for those of another width."""
         self._check_width(recordings.num_mfcc)
-        return FrameTable.of(recordings, self.normalize, self.portable["boundary"], self.portable["dtype"], track)
+        return FrameTable.of(recordings, self.normalize, self.portable["boundary"], self.portable["dtype"], _untracked)
 
     def table_of(self, features: Tensor) -> FrameTable:
         """As `table`, of a single utterance's features (frames, mfcc)."""
@@ -91,9 +92,9 @@ class Trained:
         """Of the table's frames in their order, (batch, classes) float32 a batch, on the device."""
         model, table, context = self.model.to(device), table.to(device), self.portable["context"]
         windows, first = table.windows(context), table.centre - context
-        for start in range(0, len(first), _BATCH):
+        for start in range(0, len(first), BATCH):
             with autocast():
-                made = model(windows.index_select(0, first[start : start + _BATCH]).float())
+                made = model(windows.index_select(0, first[start : start + BATCH]).float())
             yield made.float()
 
     def _check_width(self, found: int) -> None:
@@ -102,3 +103,7 @@ class Trained:
                 f"{self.folder.name}: trained on {self.portable['num_mfcc']} coefficients a frame, found {found}; give "
                 "it data that were made as its training data were"
             )
+
+
+def _untracked(items: Iterable[Any], total: int, title: str) -> Iterable[Any]:
+    return items

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +17,10 @@ CONFUSION = "confusion.npy"
 UTTERANCES = "utterances.csv"
 TEST = "test.json"
 SUBMISSION = "submission.csv"
-HAND_IN = "submission.json"
 LOG = "run.log"
 ERROR = "error.txt"
 LEASE = "lease.json"
+_LONGEST_NAME = 200
 _EARLIER = "earlier-"
 PLAN = "plan.json"
 _COMMAND = "command.json"
@@ -78,8 +79,13 @@ class Layout:
         """The plans of all studies."""
         return list((self.output_dir / "studies").glob(f"*/{PLAN}"))
 
-    def prediction(self, name: str) -> Path:
-        """Predictions of several runs together."""
+    def predictions(self, keys: Sequence[str]) -> Path:
+        """Predictions of these runs together: of one, in its folder."""
+        if len(keys) == 1:
+            return self.run(keys[0]) / SUBMISSION
+        name = "-".join(keys)
+        if len(name) > _LONGEST_NAME:
+            name = f"{len(keys)}-runs-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
         return self.output_dir / "predictions" / f"{name}.csv"
 
     def audit(self, name: str) -> Path:

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import io
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypeVar
@@ -139,6 +140,17 @@ class CommandRecord(TypedDict):
     overrides: list[str]
 
 
+@with_config(_LENIENT)
+class TestRecord(TypedDict):
+    """What a run has shown on the test split: `test.json`."""
+
+    key: str
+    accuracy: Accuracy
+    correct: Number
+    frames: Number
+    looks: Number
+
+
 class Utterance(TypedDict):
     """Counts of a validation utterance."""
 
@@ -233,6 +245,43 @@ def earlier_plans(places: Layout, study: str) -> list[PlanRecord]:
             if recorded := _read(path, lambda content: _valid(PlanRecord, json.loads(content)), ""):
                 found.append(recorded)
     return found
+
+
+def key_of(places: Layout, beginning: str) -> str:
+    """The key of the run whose key begins so. Raises `UserError` where none does, or several do."""
+    if not re.fullmatch(r"[\w-]+", beginning):
+        raise UserError(f"{beginning!r}: expected a run's key, or the beginning of one")
+    if places.run(beginning).is_dir():
+        return beginning
+    found = sorted(run.name for run in places.runs.glob("*") if run.name.startswith(beginning))
+    if not found:
+        raise UserError(f"{beginning}: no run in {places.runs} has a key that begins so")
+    if len(found) > 1:
+        raise UserError(f"{beginning}: {len(found)} keys begin so: {', '.join(found[:5])}; give more of it")
+    return found[0]
+
+
+def config(run: Path) -> dict[str, Any] | None:
+    """The resolved config of a run; none where there is none. Raises `UserError` where it is no mapping of YAML."""
+
+    def parse(content: bytes) -> dict[str, Any]:
+        import yaml
+
+        try:
+            return dict(_valid(dict[str, Any], yaml.safe_load(content)))
+        except yaml.YAMLError as error:
+            raise ValueError("not YAML") from error
+
+    return _read(run / layout.CONFIG, parse, "copy the run's folder again")
+
+
+def test_looks(run: Path) -> int:
+    """How often a run's accuracy on the test split has been looked at."""
+
+    def parse(content: bytes) -> int:
+        return int(_valid(TestRecord, json.loads(content))["looks"])
+
+    return _read(run / layout.TEST, parse, "delete it, and looks are counted anew") or 0
 
 
 def studies(places: Layout) -> list[str]:

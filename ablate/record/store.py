@@ -79,7 +79,10 @@ class RunFolder:
 
     def attempts(self) -> int:
         """How often its training has been begun, which its log tells."""
-        content = read_plain(self.path / layout.LOG, _MOST_LOG_BYTES) or b""
+        try:
+            content = read_plain(self.path / layout.LOG, _MOST_LOG_BYTES) or b""
+        except ValueError:  # no log of ours is so long
+            return 0
         return len(re.findall(rf"^.{{19}} run {self.key}: ", content.decode(errors="replace"), re.MULTILINE))
 
     def repetitions(self) -> int:

@@ -18,7 +18,7 @@ _RUN_COLUMNS = (
     "key", "arm", "seed", "member", "machine", "status", "val/accuracy", "val/loss", "best_epoch", "epochs",
     "num_params", "seconds",
 )  # fmt: skip
-_VERDICT_COLUMNS = ("arm", "effect", "low", "high", "p_adjusted", "n", "verdict", "more_seeds", "flags")
+VERDICT_COLUMNS = ("arm", "effect", "low", "high", "p_adjusted", "n", "verdict", "more_seeds", "flags")
 
 
 def write(places: Layout, study: Study, judgement: Judgement | None) -> Path:
@@ -58,7 +58,7 @@ def runs(study: Study) -> list[list[object]]:
 
 def verdicts(study: Study, judgement: Judgement) -> list[list[object]]:
     """Header and a row an arm but the baseline; effects are fractions of frames."""
-    rows: list[list[object]] = [list(_VERDICT_COLUMNS)]
+    rows: list[list[object]] = [list(VERDICT_COLUMNS)]
     for each in flagged(study, judgement):
         estimate = [each.effect, each.low, each.high, each.p_adjusted]
         rows.append([each.arm, *estimate, each.n, each.word, each.more_seeds, ";".join(each.flags)])

@@ -43,7 +43,7 @@ def by_factors(found: Sequence[Term]) -> dict[tuple[str, ...], Term]:
     [((), 0, 1), ((), 0, 2), (("diamond sgd 4",), 2, 1), (("pyramid sgd 2", "diamond adamw 4"), 1, 2)],
 )
 def test_effects_and_their_tests_are_those_of_statsmodels(missing: tuple[str, ...], lost: int, machines: int) -> None:
-    import pandas as pd  # type: ignore[import-untyped]
+    import pandas as pd
     from scipy import stats
     from statsmodels.formula.api import ols
     from statsmodels.stats.anova import anova_lm
