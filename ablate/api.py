@@ -163,7 +163,7 @@ def train(overrides: Sequence[str], *, quiet: bool = True) -> Result:
 
 
 def _trained(quiet: bool, composed: DictConfig) -> Result:
-    screen = Screen(quiet=quiet)
+    screen = Screen(quiet=quiet, progress=composed["progress"])
     key = attend(identify(composed, screen), screen, Session()).result["key"]
     folder = Layout(Path(composed["output_dir"])).run(key)
     return Run(folder).result

@@ -63,6 +63,7 @@ COVERED_ELSEWHERE = {
     "recipe/data/corpus.py": "record/test_key.py",
     "recipe/data/fault.py": "recipe/data/test_hw1p2.py",
     "recipe/data/mfcc.py": "recipe/data/test_aligned.py",
+    "recipe/data/paired.py": "recipe/data/test_installed.py",
     "record/status.py": "record/test_store.py",
     "record/layout.py": "record/test_store.py",
     "report/files.py": "report/test_main.py",

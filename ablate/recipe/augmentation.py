@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Annotated, Literal, TypedDict, Unpack
 
 import torch
-import torchaudio
 from annotated_types import Ge
 from torch import Tensor
 
 from ablate.quantity import Integer, Positive, PositiveFraction
+from ablate.recipe.data.paired import torchaudio
 
 Augmentation = Callable[[Tensor], Tensor]
 

@@ -7,9 +7,9 @@ import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torchaudio
 from torch import Tensor
 
+from ablate.recipe.data.paired import torchaudio
 from ablate.recipe.data.phoneme import PHONEMES
 
 _LOW_HZ = 20.0

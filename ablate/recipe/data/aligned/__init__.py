@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from ablate.recipe.data.corpus import (
     settings_of,
 )
 from ablate.recipe.data.fault import OnBadUtterance, noted, settle
+from ablate.recipe.data.installed import bits_version
 from ablate.recipe.data.left_out import identity, leaving_out
 from ablate.recipe.data.phoneme import PHONEMES
 
@@ -120,7 +120,7 @@ class Aligned:
         """The split, made in the first place, and from the cache as long as its files and settings stay the same."""
         tree = self._tree(split)
         settings = settings_of(self, without=_NOT_OF_THE_FRAMES)
-        versions = [importlib.metadata.version(package) for package in _PACKAGES]
+        versions = [bits_version(package) for package in _PACKAGES]
         places = [str(tree.audio.resolve()), str(tree.alignments.resolve()), tree.speakers]
         found = cached(
             cache / f"aligned-{name_of([places, settings, versions])}.frames",

@@ -13,8 +13,9 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 import torch
-import torchaudio
 from torch import Tensor
+
+from ablate.recipe.data.paired import torchaudio
 
 _LARGEST = 0x7FFF0000  # from here on the size of a wav's data is no size, but what was written for want of one
 _MOST = 0xFFFFFFFF

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -36,6 +35,7 @@ from ablate.recipe.data.corpus import (
 from ablate.recipe.data.espeak.alignment import align
 from ablate.recipe.data.espeak.format import HOP, NUM_MELS, SAMPLE_RATE_HZ
 from ablate.recipe.data.espeak.sentence import sentence
+from ablate.recipe.data.installed import bits_version
 from ablate.recipe.data.left_out import identity, leaving_out
 
 _RECIPE_VERSION = 1  # raise it when the same settings make other speech
@@ -129,7 +129,7 @@ class Espeak:
                 "or take data=hw1p2 with a folder of your own"
             )
         recipe = settings_of(self, without=[*NOT_OF_THE_FILES, "leave_out"])
-        versions = {package: importlib.metadata.version(package) for package in _PACKAGES}
+        versions = {package: bits_version(package) for package in _PACKAGES}
         text = json.dumps([_RECIPE_VERSION, recipe, versions], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torchaudio
 from torch import Tensor
 
 from ablate.recipe.data.espeak.alignment import Segment
 from ablate.recipe.data.espeak.engine import SAMPLE_RATE_HZ as ENGINE_RATE_HZ
 from ablate.recipe.data.espeak.format import HOP, NUM_MELS, SAMPLE_RATE_HZ, WINDOW
 from ablate.recipe.data.mfcc import classes, mfcc
+from ablate.recipe.data.paired import torchaudio
 
 _SPEECH_LEVEL = 0.1  # RMS of the samples that are not silence, of full scale 1
 _SILENCE = 0.01  # of the peak
