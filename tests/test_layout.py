@@ -80,7 +80,7 @@ COVERED_ELSEWHERE = {
 }
 """Modules without a test file of their own name, and the one that tests them."""
 
-TESTS_OF_THE_WHOLE = {"test_layout.py", "test_conf.py", "test_wheel.py"}
+TESTS_OF_THE_WHOLE = {"test_layout.py", "test_conf.py", "test_wheel.py", "test_notebook.py"}
 
 
 def modules() -> list[Path]:
@@ -342,5 +342,16 @@ def test_the_top_level_is_what_the_readme_says() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode == 0 and listed.stdout:
         tops = {line.split("/")[0] for line in listed.stdout.splitlines()}
-        named = {"pyproject.toml", "conf", "ablate", "tests", "outputs", "README.md", "CHANGELOG.md", "LICENSE", "docs"}
+        named = {
+            "pyproject.toml",
+            "conf",
+            "ablate",
+            "tests",
+            "outputs",
+            "README.md",
+            "CHANGELOG.md",
+            "LICENSE",
+            "docs",
+            "notebooks",
+        }
         assert tops - {".ci", ".gitignore"} <= named
