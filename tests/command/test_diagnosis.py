@@ -124,6 +124,21 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
         (["hydra.searchpath=[nowhere]"], "hydra.searchpath=nowhere: expected a folder, found nothing"),
         (["hydra.job.chdir=true"], "hydra.job.chdir=true: a run stays in the folder of its command"),
         (["-m", "hydra.job.chdir=true", "arch=pyramid,diamond"], "hydra.job.chdir=true: a run stays in the folder"),
+        (["-m", "arch.depth=range(1,3,0)"], "arch.depth=range(1,3,0): expected a step other than 0"),
+        (["-m", "optim.lr=range(0,1,1e-9)"], "optimizer.lr=range(0,1,1e-9): expected at most 1,000 levels, found more"),
+        (["-m", "optim.lr=range(0,inf)"], "optimizer.lr=range(0,inf): expected at most 1,000 levels, found more"),
+        (
+            ["-m", "optim.lr=range(1,200)", "arch.depth=range(1,200)"],
+            "study.design=grid: expected at most 10,000 arms, found 39,601; fewer levels, or a design",
+        ),
+        (
+            ["-m", "arch.depth=range(1,900)", "study.seeds=100"],
+            "study: expected at most 10,000 runs, found 89,900; fewer levels",
+        ),
+        (["-m", f"seed={','.join(map(str, range(2000)))}"], "seed: expected at most 1,000 levels, found 2,000"),
+        (["epochs=" + 5000 * "9"], "epochs: expected numbers of fewer than 1,000 digits, found a longer one"),
+        (["arch.widths=" + 99 * "[" + 99 * "]"], "arch.widths: expected at most 30 brackets in one another, found"),
+        (["-r", "-m", "arch=pyramid"], "--run and --multirun: the one asks for a single run, the other for many"),
         (
             ["+hydra.callbacks.mine={_target_: os.system}"],
             "hydra.callbacks: ablate calls none, and mine would run code; leave it out",

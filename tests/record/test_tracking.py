@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,10 +103,12 @@ def test_online_without_a_key_is_refused() -> None:
         tracking.choose_mode("online")
 
 
-def run_offline(output_dir: Path, *overrides: str, status: End = "finished") -> tuple[str, wandb_file.OfflineRun]:
+def run_offline(
+    output_dir: Path, *overrides: str, status: End = "finished", attempt: int = 1
+) -> tuple[str, wandb_file.OfflineRun]:
     config = config_of(overrides, output_dir)
     before = set(output_dir.glob("wandb/offline-run-*"))
-    shown = tracking.Shown(KEY, "arch=pyramid seed=0", ["arch=pyramid", "x" * 99])
+    shown = tracking.Shown(KEY, "arch=pyramid seed=0", ["arch=pyramid", "x" * 99], attempt=attempt)
     tracker = tracking.start(config, shown, "offline", tracking.Server(), print)
     row: dict[str, Any] = {"epoch": 1, "step": 7, "lr": 0.1, "train/loss": 2.0, "val/accuracy": 0.5, "seconds": 1.5}
     tracker.log(row)
@@ -146,6 +149,9 @@ def test_a_single_run_has_no_group_and_another_attempt_another_id(tmp_path: Path
     _, second = run_offline(tmp_path)
     assert first.run.run_group == "" and first.run.run_id == f"{KEY}-1" and second.run.run_id == f"{KEY}-2"
     assert first.exit_code == 1 and first.summary["status"] == "diverged"
+    shutil.rmtree(tmp_path / "wandb")  # what was synced from there has had those ids
+    _, third = run_offline(tmp_path, attempt=3)
+    assert third.run.run_id == f"{KEY}-3"
 
 
 # --- against a server on loopback, with the real command ---

@@ -93,3 +93,31 @@ def test_learning_rates_that_were_not_looked_for(tmp_path: Path) -> None:
     recorded(tmp_path, rates, name="rates", factors={"arch": ["a", "b"], "optimizer.lr": ["0.1", "0.01", "1"]})
     flagged = flags_of_rates(gather([tmp_path], "rates"))
     assert set(flagged) == {arm for arm in rates if arm.startswith("arch=b")}
+
+
+def test_other_bits_of_a_corpus_and_other_versions_are_noted(tmp_path: Path) -> None:
+    places = recorded(tmp_path, TABLE, machines=["laptop", "cluster", "laptop"])
+    for number, file in enumerate(sorted(places.runs.glob("*/result.json"))):
+        result = json.loads(file.read_text())
+        digest = "b" * 16 if result["machine"]["name"] == "cluster" else "a" * 16
+        result |= {"data_fingerprint": "speech", "data_digest": digest, "results_version": 1 + (number == 0)}
+        file.write_text(json.dumps(result))
+    bits, versions = gather([tmp_path], "shapes").notes
+    assert "the same corpus has other bits on other machines (laptop; cluster)" in bits
+    assert versions.endswith("results_version 1 (8 runs), 2 (1 runs)")
+
+
+def test_a_record_of_a_newer_format_is_left_out(tmp_path: Path) -> None:
+    places = recorded(tmp_path, TABLE)
+    file = places.run("0000000000000000") / "result.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "format": 2}))
+    (note,) = gather([tmp_path], "shapes").notes
+    assert "format=2: expected 1 at most; a newer ablate can read it" in note
+
+
+def test_a_run_that_its_data_refused_has_failed(tmp_path: Path) -> None:
+    places = recorded(tmp_path, {"arch=cylinder": [0.5, 0.5], "arch=pyramid": [0.6, ""]})
+    plan = json.loads(places.plan("shapes").read_text())
+    plan["cells"][3]["status"] = "failed"
+    places.plan("shapes").write_text(json.dumps(plan))
+    assert gather([tmp_path], "shapes").tally == {"finished": 3, "failed": 1}
