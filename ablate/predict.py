@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 
 _OVERRIDES = (
     "data.root", "data.alignments", "data.test", "data.leave_out", "device", "threads", "precision", "max_params",
+    "progress",
 )  # fmt: skip
 """What may differ from how a run was trained: where its data lie, the machine, the limit of what is handed in."""
+
+_OF_THE_RUN = ("seed", "precision", "max_params")  # beside its groups
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,7 +56,7 @@ def _predict(arguments: list[str]) -> int:
     overrides = [canonical_override(each) for each in asked.runs if "=" in each]
     if wrong := [name_of(each) for each in overrides if name_of(each) not in _OVERRIDES]:
         raise UserError(f"{wrong[0]}: is as the run was trained; expected one of {', '.join(_OVERRIDES)}")
-    places, screen = Layout(asked.output_dir), Screen()
+    places = Layout(asked.output_dir)
     keys = sorted({_key(places, each) for each in asked.runs if "=" not in each})
     if not keys:
         raise UserError("expected a run: a key, the beginning of one, or best:STUDY; `ablate status` lists the studies")
@@ -62,6 +65,7 @@ def _predict(arguments: list[str]) -> int:
 
     models = [Trained.of(places.run(key)) for key in keys]
     config = _config(models[0].folder, overrides)
+    screen = Screen(progress=config["progress"])
     num_params = _check_size(models, config)
     recordings, predicted = _predicted(models, config, asked, screen)
     _write(_Task(places, models, num_params, asked.labels), recordings, predicted, screen)
@@ -87,15 +91,17 @@ def _config(run: Path, overrides: Sequence[str]) -> Config:
     from omegaconf import OmegaConf
 
     from ablate.config.check import check_settings
-    from ablate.config.compose import parse
+    from ablate.config.compose import compose, parse, resolve
     from ablate.config.folder import check_file
+    from ablate.config.settings import GROUPS
 
     path = run / layout.CONFIG
     check_file(path)
     recorded = reading.config(run)
     if recorded is None:
         raise UserError(f"{path}: not there, and it says where the data are; copy the whole folder of the run")
-    composed = OmegaConf.create(recorded)
+    of_the_run = {name: value for name, value in recorded.items() if name in (*GROUPS, *_OF_THE_RUN)}
+    composed = OmegaConf.create({**resolve(compose([])), **of_the_run})  # all else is this machine's
     for each in overrides:
         OmegaConf.update(composed, name_of(each), parse(each).value())
     plain = OmegaConf.to_container(composed)

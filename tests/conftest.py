@@ -12,6 +12,9 @@ from ablate.recipe.data.corpus import Split
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
+# Each test process trains on all cores beside others: threads that wait must leave the cores to those that work.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 _NOT_INHERITED = ("WANDB", "HYDRA", "ABLATE", "COMP_")
 
 

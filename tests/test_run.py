@@ -38,7 +38,8 @@ def test_a_run_is_trained_recorded_and_then_shown_without_torch(
     run = only_run(tmp_path)
     result = result_of(run)
     assert {file.name for file in run.iterdir()} == {
-        "result.json", "metrics.jsonl", "config.yaml", "best.pt", "confusion.npy", "utterances.csv", "run.log",
+        "result.json", "metrics.jsonl", "config.yaml", "best.pt", "inference.pt", "confusion.npy", "utterances.csv",
+        "run.log",
     }  # fmt: skip
     assert result["key"] == run.name and len(run.name) == 16 and result["status"] == "finished"
     assert set(result["metrics"]) == {"val/accuracy", "val/loss", "train/accuracy", "train/loss", "best_epoch"}
