@@ -23,6 +23,7 @@ Item = TypeVar("Item")
 ProgressStyle = Literal["auto", "bar", "plain", "none"]
 """How progress is shown; auto is a bar where the terminal draws one, else plain lines."""
 
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # bidi marks too
 _PLAIN_WIDTH = 200  # a log has no edge to wrap at
 _MOST_EPOCHS_SHOWN = 100  # of a run, as plain lines
 _PATIENCE_SECONDS = 60
@@ -51,7 +52,7 @@ def harmless(text: str) -> str:
     >>> print(harmless("a\x1b[31mb"))
     a\x1b[31mb
     """
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda match: repr(match[0])[1:-1], text)
+    return _STEERING.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 def mute() -> None:

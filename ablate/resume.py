@@ -50,6 +50,11 @@ def _resume(arguments: list[str]) -> int:
     grows = any(name_of(each) in _GROWTH for each in own)
     from ablate.multirun.sweep import multirun
 
+    if packages := [each for each in command["folders"] if "://" in each and not each.startswith("file://")]:
+        raise UserError(
+            f"{places.command(asked.name)}: {packages[0]}: a package would run code, and none is taken from a record; "
+            "give the study's own command"
+        )
     of_hydra = [each for each in given if is_of_hydra(each)]
     with Composer(command["config_name"], command["folders"], of_hydra, trusts_primary=False) as composer:
         return multirun(composer, overrides, ["resume", *arguments], None if grows else plan["plan_id"])

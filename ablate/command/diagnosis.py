@@ -37,7 +37,7 @@ def slip(composer: Composer, override: str, *, multirun: bool) -> str | None:
     except HydraException as error:
         return of_config(error)
     name, value = name_of(override), value_of(override)
-    if isinstance(swept := parsed.value(), RangeSweep) and (said := _wrong_range(swept)):
+    if isinstance(swept := parsed.value(), RangeSweep) and (said := wrong_range(swept)):
         return f"{override}: {said}"
     if is_of_hydra(override):
         return f"{override}: expected one value, the same for all runs" if parsed.is_sweep_override() else None
@@ -61,7 +61,7 @@ def slip(composer: Composer, override: str, *, multirun: bool) -> str | None:
     return None
 
 
-def _wrong_range(swept: RangeSweep) -> str | None:
+def wrong_range(swept: RangeSweep) -> str | None:
     """Why a range has no sensible number of levels."""
     start, stop, step = float(swept.start or 0), float(swept.stop or 0), float(swept.step)
     if not step:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import copy
 import functools
+import os
 import posixpath
 import re
 import typing
@@ -43,6 +44,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ablate.config import own
 from ablate.config.folder import PRIMARY, check_file, conf_dir, user_conf_dir
+from ablate.config.interpolation import check_growth, check_secrets
 from ablate.config.override import NOTHING, name_of, value_of
 from ablate.config.settings import GROUPS, Config
 from ablate.config.spelling import nearest
@@ -54,6 +56,7 @@ Task = Callable[[DictConfig], Any]
 
 _SEARCHPATH = "hydra.searchpath"
 _NOT_OWN = re.compile(r"main|schema|hydra(-\w+)*")  # providers of configs: ours, Hydra's, installed plugins of Hydra
+_MOST_FILES = 1_000  # that a defaults list may bring, each as often as it is named
 _CHOSEN_BY_PRIMARY = ("hydra/sweeper", "hydra/help", "hydra/hydra_logging", "hydra/job_logging")
 
 
@@ -65,6 +68,7 @@ class _Remembered(CachingConfigRepository):
 
     def __init__(self, delegate: IConfigRepository) -> None:
         super().__init__(delegate)
+        self._sizes: dict[str, int] = {}  # of a user's file with all that its defaults list brings
         self._withhold()
 
     def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
@@ -81,6 +85,7 @@ class _Remembered(CachingConfigRepository):
         if name not in self.cache:
             self._check_file(config_path)
             self.cache[name] = self._of(config_path).load_config(config_path)
+        self._check_size(config_path)
         found = copy.deepcopy(self.cache[name])
         for default in (found and found.defaults_list) or ():
             group = str(getattr(default, "group", None)).lstrip("/")
@@ -115,6 +120,25 @@ class _Remembered(CachingConfigRepository):
             return None
         keys = [str(key) for key in found.config] if isinstance(found.config, DictConfig) else []
         return own.Option(keys, [_group_of(each) for each in found.defaults_list or () if each.is_override()])
+
+    def _check_size(self, path: str) -> int:
+        """How many files an option brings; raises `UserError` before Hydra follows lists that double at each step."""
+        found = self.cache[f"config_path={path}"]
+        if found is None or not _is_own(found.provider):
+            return 1
+        if path not in self._sizes:
+            self._sizes[path] = 1  # where it leads back to itself, which Hydra tells
+            for default in copy.deepcopy(found.defaults_list) or ():
+                if default.is_self() or default.is_override() or not isinstance(default.get_name(), str):
+                    continue
+                default.update_parent(posixpath.dirname(path), "")
+                below = default.get_config_path()
+                if f"config_path={below}" not in self.cache:
+                    self.load_config(below)
+                self._sizes[path] += self._check_size(below)
+        if self._sizes[path] > _MOST_FILES:
+            raise UserError(f"{path}.yaml: expected a defaults list of at most {_MOST_FILES:,} files, found more")
+        return self._sizes[path]
 
     def _withhold(self) -> None:
         self._installed = copy.copy(typing.cast(ConfigRepository, self.delegate))
@@ -373,6 +397,7 @@ def resolve(composed: DictConfig) -> dict[str, Any]:
 
     Raises `UserError` for a mandatory value that is missing and an interpolation that leads nowhere.
     """
+    check_growth(typing.cast(dict[str, object], OmegaConf.to_container(composed, enum_to_str=True)))
     try:
         if missing := sorted(OmegaConf.missing_keys(composed)):
             raise UserError("\n".join(f"{key}: missing, and it has no default; give {key}=..." for key in missing))
@@ -381,7 +406,9 @@ def resolve(composed: DictConfig) -> dict[str, Any]:
         reason = re.sub(r"^\w+Error raised while resolving interpolation: ", "", str(error).splitlines()[0])
         raise UserError(f"{error.full_key or 'config'}: {reason}") from error
     assert isinstance(plain, dict)
-    return typing.cast(dict[str, Any], plain)
+    found = typing.cast(dict[str, Any], plain)
+    check_secrets(found, os.environ)
+    return found
 
 
 def current_job() -> tuple[dict[str, str], list[str]]:

@@ -12,8 +12,10 @@ NOTHING = ("experiment=null", "study=null")
 MOST_BRACKETS = 30
 """In one another, in what a config says: far more than any has, and few enough for every reader's stack."""
 
-TOO_LONG = re.compile(r"[0-9]{1000}")
+TOO_LONG = re.compile(r"(?i)0x[0-9a-f_]{1000}|[0-9_]{1000}")
 """A number that Python refuses to read as one."""
+
+_MOST_CHARACTERS = 30_000  # of which Hydra's parser takes seconds
 
 _ALIASED = re.compile(rf"^(\+\+|\+|~)?({'|'.join(ALIASES)})(?=[@.=/]|$)")
 
@@ -45,6 +47,8 @@ def is_too_long(override: str) -> str | None:
     >>> is_too_long("arch.widths=" + 100 * "[")
     'expected at most 30 brackets in one another, found more'
     """
+    if len(override) > _MOST_CHARACTERS:
+        return f"expected at most {_MOST_CHARACTERS:,} characters, found {len(override):,}"
     if TOO_LONG.search(override):
         return "expected numbers of fewer than 1,000 digits, found a longer one"
     open_brackets = 0

@@ -13,7 +13,7 @@ from typing import Any
 from hydra.core.override_parser.types import Override, RangeSweep
 from omegaconf import DictConfig, OmegaConf
 
-from ablate.command.diagnosis import mistakes, slip
+from ablate.command.diagnosis import mistakes, slip, wrong_range
 from ablate.config.check import check_settings, instantiate, refuse
 from ablate.config.compose import Composer, Compositions, parse, resolve
 from ablate.config.override import NOTHING, canonical_override, for_shell, name_of, quoted, sign_of, value_of
@@ -174,6 +174,8 @@ def _given(composer: Composer, arguments: Sequence[str]) -> tuple[_Given, list[s
         if in_file and (before := in_file.get(name)) != levels[name]:
             was = f"instead of {', '.join(before)}" if before else "which the study's file does not have"
             notes.append(f"{name}: {', '.join(levels[name])}, {was}")
+    if len(levels) > design.MOST_FACTORS:
+        raise UserError(f"study.factors: expected at most {design.MOST_FACTORS} factors, found {len(levels)}")
     typed = {name_of(each): value_of(each) for each in arguments}
     refuse(problem for name in levels if (problem := _no_factor(name, typed.get(name, ""))))
     fixed = [argument for argument in arguments if name_of(argument) not in levels]
@@ -231,6 +233,8 @@ def _levels(override: Override) -> tuple[str, ...]:
     """The levels of an override, one where it is no sweep."""
     if not override.is_sweep_override():
         return (override.get_value_element_as_str(),)
+    if isinstance(swept := override.value(), RangeSweep) and (said := wrong_range(swept)):
+        raise UserError(f"{override.input_line}: {said}")
     if not override.is_discrete_sweep():
         raise UserError(f"{override.input_line}: expected a list, range, choice or glob, which give a number of levels")
     if getattr(override.value(), "shuffle", False):

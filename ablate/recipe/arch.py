@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Annotated, Literal, TypedDict, Unpack, cast
 
-from annotated_types import Le
+from annotated_types import Le, Len
 from torch import nn
 
 from ablate.quantity import Count, NonNegativeInteger, PositiveFraction, ProperFraction
@@ -31,6 +31,7 @@ _NORMS: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm1d, "layer
 
 
 Width = Annotated[Count, Le(1_000_000)]
+Widths = Annotated[list[Width], Len(0, 1000)]
 Budget = Annotated[Count, Le(100_000_000_000)] | None
 
 
@@ -88,7 +89,12 @@ def hourglass(num_inputs: int, num_classes: int, *, taper: PositiveFraction, **l
 
 
 def custom(
-    num_inputs: int, num_classes: int, *, widths: list[Width], num_params: Budget, **block: Unpack[Block]
+    num_inputs: int,
+    num_classes: int,
+    *,
+    widths: Widths,
+    num_params: Budget,
+    **block: Unpack[Block],
 ) -> nn.Sequential:
     """Hidden layers of the widths given; `num_params` scales them."""
     return _perceptron(num_inputs, num_classes, widths, max(widths, default=0), num_params, **block)

@@ -16,13 +16,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypeVar
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Len
 from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict, is_typeddict  # which pydantic wants before Python 3.12
 
 from ablate.error import UserError
 from ablate.file import read_plain
 from ablate.record import layout
+from ablate.record.key import RESULTS_VERSION
 from ablate.record.layout import Layout
 from ablate.record.status import Status
 
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Of result.json; raised when its fields change their meaning."""
 
-_MOST_BYTES = 1 << 28  # of a record: far more than any has
+_MOST_BYTES = 1 << 26  # of a file of a record: far more than any has
+_MOST_OF_A_RESULT = 1 << 23
 _LENIENT = ConfigDict(extra="allow", allow_inf_nan=False)
 
 _LATER = ("cost", "data_digest", "dropped_utterances", "files", "layers")  # fields that older records lack
@@ -136,8 +138,8 @@ class CommandRecord(TypedDict):
     """What a study's command asked for: `command.json`."""
 
     config_name: str
-    folders: list[str]
-    overrides: list[str]
+    folders: Annotated[list[str], Len(0, 100)]
+    overrides: Annotated[list[str], Len(0, 1000)]
 
 
 @with_config(_LENIENT)
@@ -163,7 +165,8 @@ class Utterance(TypedDict):
 def result(run: Path) -> Result | None:
     """The record of a run's folder; none where it has not ended. Raises `UserError` where it is malformed."""
     path = run / layout.RESULT
-    found = _read(path, lambda content: _valid(Result, json.loads(content)), "delete the file to train again")
+    remedy = "delete the file to train again"
+    found = _read(path, lambda content: _valid(Result, json.loads(content)), remedy, _MOST_OF_A_RESULT)
     if found and found["key"] != run.name:
         raise UserError(f"{path}: not a record of {run.name}, but of {found['key']}; delete the file to train again")
     if found and found.get("format", FORMAT) > FORMAT:
@@ -177,6 +180,11 @@ def whole_result(run: Path) -> Result | None:
     Raises `UserError` for what lacks too.
     """
     found = result(run)
+    if found and found.get("results_version", RESULTS_VERSION) != RESULTS_VERSION:
+        raise UserError(
+            f"{run / layout.RESULT}: results_version={found['results_version']}: expected {RESULTS_VERSION}, which its "
+            "key stands for; delete the file to train again"
+        )
     if lacking := [name for name in Result.__annotations__ if found and name not in (*found, *_LATER)]:
         raise UserError(f"{run / layout.RESULT}: {lacking[0]}: missing; delete the file to train again")
     return found
@@ -322,9 +330,9 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _read(path: Path, parse: Callable[[bytes], Read], remedy: str) -> Read | None:
+def _read(path: Path, parse: Callable[[bytes], Read], remedy: str, most_bytes: int = _MOST_BYTES) -> Read | None:
     try:
-        content = read_plain(path, _MOST_BYTES)
+        content = read_plain(path, most_bytes)
         return None if content is None else parse(content)
     except (ValueError, EOFError, RecursionError, OSError, csv.Error) as error:
         raise UserError(f"{path}: {first_problem(error)}; {remedy}") from error

@@ -7,6 +7,7 @@ import functools
 import importlib.metadata
 import io
 import json
+import math
 import os
 import platform
 import re
@@ -34,6 +35,7 @@ _OF_THE_RESULT = (
     layout.CONFUSION,
     layout.UTTERANCES,
 )  # what a result keeps digests of
+_SLOWEST = 1.0  # second for a unit of cost, a multiplication, which no machine takes
 _MOST_LOG_BYTES = 1 << 26
 _PACKAGES = ("ablate", "torch", "torchaudio", "numpy", "hydra-core", "omegaconf", "wandb")
 
@@ -165,10 +167,14 @@ class Writer:
 
     @contextlib.contextmanager
     def _allowed(self) -> Iterator[None]:
+        self._check_unfinished()  # said rather than that the lease is gone
         with self._lease.confirmed():
-            if (self.folder.path / layout.RESULT).exists():
-                raise BusyError(f"{self.folder.key}: another process has finished this run; its record is left alone")
+            self._check_unfinished()
             yield
+
+    def _check_unfinished(self) -> None:
+        if (self.folder.path / layout.RESULT).exists():
+            raise BusyError(f"{self.folder.key}: another process has finished this run; its record is left alone")
 
     def _digest(self, name: str) -> str:
         return reading.digest((self.folder.path / name).read_bytes())
@@ -186,7 +192,8 @@ def seconds_per_cost(places: Layout, fingerprints: Iterable[str], most: int) -> 
         with contextlib.suppress(UserError, OSError, KeyError):
             result = reading.result(Path(folder.path))
             if result and result["data_fingerprint"] in wanted and result["machine"]["name"] == gethostname():
-                known += [result["seconds"] / result["cost"]] if result["cost"] > 0 else []
+                pace = result["seconds"] / result["cost"] if result["cost"] > 0 else math.inf
+                known += [pace] if 0 <= pace < _SLOWEST else []
     return statistics.median(known) if known else None
 
 

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from ablate.error import UserError
+from ablate.file import read_plain
 from ablate.record.layout import Layout
 from ablate.record.reading import Row
 from ablate.record.status import End
@@ -31,6 +32,7 @@ _DEFAULT_PROJECT = "ablate"
 _TIMEOUT_SECONDS = 10
 _PATIENCE_SECONDS = 300  # after which a multirun's next run asks a server again that could not be used
 _LONGEST_TAG = 64
+_MOST_BYTES = 1 << 20  # of wandb's settings
 
 
 def choose_mode(asked: str) -> tuple[Mode, str]:
@@ -273,9 +275,10 @@ def _set_by_command() -> dict[str, str]:
     folder = here / ".wandb" if (here / ".wandb").exists() else here / "wandb"
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read([user / "settings", folder / "settings"])
+        for file in (user / "settings", folder / "settings"):
+            parser.read_string((read_plain(file, _MOST_BYTES) or b"").decode())
         return dict(parser["default"]) if parser.has_section("default") else {}
-    except (OSError, UnicodeDecodeError, configparser.Error):
+    except (OSError, ValueError, configparser.Error):
         return {}
 
 

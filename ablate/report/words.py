@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from ablate.display import duration
-from ablate.error import UserError
+from ablate.error import UserError, clipped
 from ablate.record import reading
 from ablate.record.layout import Layout
 from ablate.record.status import ENDED
@@ -117,7 +117,7 @@ def _head(study: Study) -> list[str]:
     states = ", ".join(f"{number} {status}" for status, number in sorted(study.tally.items()))
     found = [f"study {plan['study']}, plan {plan['plan_id']}: {states or 'no runs'}"]
     if question := plan.get("question"):
-        found.append(f"question: {question}")
+        found.append(f"question: {_one_line(question)}")
     return [*found, *study.notes]
 
 
@@ -143,7 +143,9 @@ def listed(folders: Sequence[Path]) -> list[str]:
             found.append(str(error))
             continue
         states = ", ".join(f"{number} {status}" for status, number in sorted(study.tally.items()))
-        found.append(f"{name}: {len(study.arms)} arms, {states}; {study.plan.get('question') or 'no question'}")
+        found.append(
+            f"{name}: {len(study.arms)} arms, {states}; {_one_line(study.plan.get('question') or 'no question')}"
+        )
     return found or [f"no studies in {', '.join(map(str, folders))}; `ablate help study` says how to make one"]
 
 
@@ -236,6 +238,10 @@ def _flag_lines(verdicts: Sequence[Verdict]) -> list[str]:
             found.append(f"{words}: {which}")
     stand = [f"{each.arm} (after {each.since} seeds)" for each in verdicts if each.since]
     return [*found, *([f"settled at an earlier look, which stands: {', '.join(stand)}"] if stand else [])]
+
+
+def _one_line(text: str) -> str:
+    return clipped(" ".join(text.split()))
 
 
 def _levels(study: Study, arm: str, factors: Sequence[str]) -> list[str]:

@@ -15,6 +15,8 @@ Design = Literal["grid", "ofat", "path", "fraction", "zip"]
 Resolution = Literal[3, 4, 5]
 MOST_LEVELS = 1_000
 """Of a factor, far more than anybody can train."""
+MOST_FACTORS = 20
+"""Of a study."""
 MOST_RUNS = 10_000
 """Of a study."""
 

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 
 from ablate.error import UserError
 from ablate.record import layout
-from ablate.record.reading import Row
+from ablate.record.reading import Row, first_problem
 from ablate.record.store import RunFolder, Writer
 from ablate.training.prepare import Training
 from ablate.training.stream import global_random
@@ -62,9 +63,13 @@ def resume(training: Training, folder: RunFolder) -> Progress | None:
         training.augmentation_stream.state = content["random"]["augmentation"]
         torch.set_rng_state(content["random"]["cpu"])
         global_random(training.device).set_rng_state(content["random"]["device"])
-        return Progress(**content["progress"])
+        progress: Progress = TypeAdapter(Progress).validate_python(content["progress"], strict=True)
+        if not 0 <= progress.best_epoch <= len(progress.rows) <= training.config["epochs"]:
+            found = f"{len(progress.rows)} epochs, the best of them {progress.best_epoch}"
+            raise ValueError(f"{found}, where the run has {training.config['epochs']}")
+        return progress
     except Exception as error:  # whatever a broken or hostile file makes torch raise
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_problem(error)
         raise UserError(
             f"{path}: not a checkpoint to go on from ({reason}); delete it to train from the start"
         ) from error

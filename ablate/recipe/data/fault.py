@@ -27,8 +27,8 @@ def noted(file: str, faults: list[str], readable: Container[str]) -> Iterator[No
         if file in readable:
             raise ValueError(f"{file}: {error.strerror}, though it could be read a moment ago; try again") from error
         faults.append(f"{file}: {'missing' if isinstance(error, FileNotFoundError) else error.strerror}")
-    except ValueError as error:
-        faults.append(f"{file}: {' '.join(str(error).split())}")
+    except (ValueError, ArithmeticError, MemoryError, RuntimeError) as error:  # whatever a file makes of its reader
+        faults.append(f"{file}: {' '.join(str(error).split()) or type(error).__name__}")
 
 
 def settle(recordings: Recordings, folder: Path, on_bad_utterance: OnBadUtterance) -> None:

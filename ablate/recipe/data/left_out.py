@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import errno
+import os
 import typing
 from pathlib import Path
 
+from ablate.file import read_plain
 from ablate.recipe.data.cache import Recordings
 from ablate.recipe.data.content import name_of
 from ablate.recipe.data.corpus import Split
 
+_MOST_BYTES = 1 << 26
 _SPLITS: tuple[Split, ...] = typing.get_args(Split)
 _EXPECTED = f"a line an utterance: {', '.join(f'{split}/NAME' for split in _SPLITS)}"
 
@@ -49,11 +53,16 @@ def names(leave_out: str | None, split: Split) -> set[str]:
     if leave_out is None:
         return set()
     try:
-        lines = Path(leave_out).expanduser().read_text(encoding="utf-8").split("\n")
+        content = read_plain(Path(leave_out).expanduser(), _MOST_BYTES)
+        if content is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        lines = content.decode("utf-8").split("\n")
     except OSError as error:
         raise ValueError(f"data.leave_out={leave_out}: {error.strerror}; expected {_EXPECTED}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"data.leave_out={leave_out}: no text in UTF-8; expected {_EXPECTED}") from error
+    except ValueError as error:
+        raise ValueError(f"data.leave_out={leave_out}: {error}; expected {_EXPECTED}") from error
     found = set()
     for number, line in enumerate(lines, 1):
         of, _, name = line.removesuffix("\r").partition("/")

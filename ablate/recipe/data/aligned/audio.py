@@ -6,6 +6,7 @@ import functools
 import io
 import math
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +22,9 @@ _LARGEST = 0x7FFF0000  # from here on the size of a wav's data is no size, but w
 _MOST = 0xFFFFFFFF
 _NO_LENGTH = 1 << 62  # libsndfile's for a flac that does not know its own
 _BLOCK = 1 << 20  # samples
+_MOST_SECONDS = 3600  # of an utterance
+_MOST_BYTES = 1 << 30
+_RATES_HZ = (1000, 1_000_000)
 _MOST_OF_A_FILTER = 10_000_000  # numbers; 44,100 to 16,000 Hz takes 70,000
 
 
@@ -55,6 +59,8 @@ def read(file: Path) -> Audio:
         with file.open("rb") as stream, _Streamed(_with_known_size(stream)) as sound:
             if sound.channels != 1:
                 raise ValueError(f"{sound.channels} channels, expected one")
+            if not _RATES_HZ[0] <= sound.samplerate <= _RATES_HZ[1]:
+                raise ValueError(f"a rate of {sound.samplerate} Hz; is it right?")
             samples, rate, expected = _samples(sound), sound.samplerate, sound.frames
     except soundfile.LibsndfileError as error:
         raise ValueError(f"not audio that libsndfile can read ({error.error_string})") from error
@@ -78,9 +84,11 @@ class _Streamed(soundfile.SoundFile):  # type: ignore[misc]
 
 def _samples(sound: soundfile.SoundFile) -> np.ndarray:
     """All that there are, read in blocks, since a header's number may be none (a streamed flac) or a lie."""
-    blocks = []
+    blocks, most = [], _MOST_SECONDS * sound.samplerate
     while len(block := sound.read(_BLOCK, dtype="float32")):
         blocks.append(block)
+        if len(blocks) * _BLOCK > most + _BLOCK:
+            raise ValueError(f"longer than {_MOST_SECONDS:,} s, expected an utterance")
     return np.concatenate(blocks) if blocks else np.empty(0, np.float32)
 
 
@@ -91,9 +99,15 @@ def _with_known_size(stream: BinaryIO) -> BinaryIO:
     means "to the end of the file". Raises `ValueError` for one that is shorter than it says.
     """
     end = stream.seek(0, os.SEEK_END)
+    if end > _MOST_BYTES:
+        raise ValueError(f"{end:,} bytes, expected an utterance")
     stream.seek(0)
     header = stream.read(12)
     if header[:4] != b"RIFF" or header[8:] != b"WAVE":
+        stream.seek(0)
+        declared = _declared_size(stream.read(1024))
+        if declared is not None and end + 1 < declared:  # a byte of padding may lack
+            raise ValueError(f"cut short: {end} bytes, of {declared} that it should have")
         stream.seek(0)
         return stream
     place = len(header)
@@ -117,6 +131,35 @@ def _with_known_size(stream: BinaryIO) -> BinaryIO:
         raise ValueError(f"cut short: {end} bytes, of {place + size} that it should have")
     stream.seek(0)
     return stream
+
+
+def _declared_size(header: bytes) -> int | None:
+    """How long a file of another container says that it is, in bytes; none where it does not say."""
+    if header[:4] in (b"FORM", b"RIFX"):
+        size = int.from_bytes(header[4:8], "big")
+        return size + 8 if 0 < size < _LARGEST else None
+    if header[:4] == b"RF64" and header[12:16] == b"ds64":
+        size = int.from_bytes(header[20:28], "little")
+        return size + 8 if 0 < size < _NO_LENGTH else None
+    if header[:4] == b"riff" and len(header) >= 24:  # Sony Wave64
+        size = int.from_bytes(header[16:24], "little")
+        return size if 0 < size < _NO_LENGTH else None
+    if header[:4] == b".snd":
+        start, size = (int.from_bytes(header[at : at + 4], "big") for at in (4, 8))
+        return start + size if 0 < size < _LARGEST else None
+    if header[:7] == b"NIST_1A":
+        return _declared_by_sphere(header)
+    return None
+
+
+def _declared_by_sphere(header: bytes) -> int | None:
+    """As NIST's SPHERE has it, of samples that are not compressed."""
+    said = dict(re.findall(rb"^(\w+) -\w+ (\S+)", header, re.MULTILINE))
+    start = header.split(b"\n")[1].strip()
+    if said.get(b"sample_coding", b"pcm") != b"pcm" or not start.isdigit():
+        return None
+    numbers = [said.get(name, b"") for name in (b"sample_count", b"sample_n_bytes", b"channel_count")]
+    return int(start) + math.prod(map(int, numbers)) if all(each.isdigit() for each in numbers) else None
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ablate.recipe.data.phoneme import PHONEMES, unknown_labels
 
 _TOLERANCE_SECONDS = 0.01  # between segments: of rounding, and less than a phoneme
+_MOST_ENTRIES = 10_000_000
 _MOST_DIGITS = 18  # of a number of samples
 _TOLERANCE_AT_END_SECONDS = 0.1  # TIMIT's last segment may end so much before the audio does
 
@@ -105,7 +106,7 @@ class _Tokens:
     def count(self) -> int:
         """The next one, which must be a whole number that is not negative. Raises `ValueError`."""
         found = self.number()
-        if found < 0 or found != int(found):
+        if not 0 <= found < _MOST_ENTRIES or found != int(found):
             raise ValueError(f"not a whole TextGrid: expected a number of entries, found {found:g}")
         return int(found)
 
@@ -166,7 +167,7 @@ def _phn(file: Path, sample_rate_hz: int) -> list[Segment]:
 
 
 def _seconds(samples: str, sample_rate_hz: int) -> float:
-    if len(samples) > _MOST_DIGITS:
+    if len(samples) > _MOST_DIGITS or not re.fullmatch("[0-9]+", samples):
         raise ValueError
     return int(samples) / sample_rate_hz
 
