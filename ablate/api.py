@@ -5,16 +5,17 @@ Everything raises `ablate.error.UserError` with a line on what is wrong, as the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.command.diagnosis import mistakes, told_at_once
 from ablate.command.frame import left_as_found
-from ablate.command.line import read
+from ablate.command.line import Line, read
 from ablate.config.check import refuse
 from ablate.config.compose import Composer, is_of_hydra
+from ablate.config.override import name_of
 from ablate.display import Screen
 from ablate.error import UserError
 from ablate.record import reading
@@ -76,10 +77,9 @@ class Run:
         """
         from contextlib import nullcontext
 
-        import numpy as np
         import torch
 
-        utterance = torch.as_tensor(np.asarray(features, np.float32))
+        utterance = _utterance(features)
         table = self._trained.table_of(utterance)
         logits = torch.cat(list(self._trained.logits(table, torch.device("cpu"), nullcontext)))
         found: npt.NDArray[np.float32] = logits.softmax(1).numpy()
@@ -134,6 +134,23 @@ class Study:
         return pd.DataFrame(rows, columns=list(VERDICT_COLUMNS))
 
 
+def _utterance(features: npt.ArrayLike | Tensor) -> Tensor:
+    """Features as a tensor (frames, mfcc) float32 of its own. Raises `UserError` for what can't be an utterance's."""
+    import numpy as np
+    import torch
+
+    try:
+        plain = features.detach().cpu() if isinstance(features, torch.Tensor) else features
+        found = torch.from_numpy(np.array(plain, np.float32))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"features: expected numbers (frames, mfcc); {error}") from error
+    if found.ndim != 2 or not len(found):
+        raise UserError(f"features: expected (frames, mfcc), found {tuple(found.shape)}")
+    if not bool(torch.isfinite(found).all()):
+        raise UserError("features: NaN or infinity among them, which a normalization would spread over the utterance")
+    return found
+
+
 def load_run(name: str, output_dir: str | Path = "outputs") -> Run:
     """The run whose key is `name` or begins so."""
     places = Layout(Path(output_dir))
@@ -150,16 +167,30 @@ def train(overrides: Sequence[str], *, quiet: bool = True) -> Result:
 
     A study, which is many runs, is what the command `ablate --multirun` is for.
     """
+    if isinstance(overrides, str) or not all(isinstance(each, str) for each in overrides):
+        raise UserError(f"expected a list of overrides such as ['arch=pyramid'], found {overrides!r}")
     line = read(list(overrides))
     with left_as_found(), Composer.of(line.flags, line.overrides) as composer:
         given = [each for each in line.overrides if not is_of_hydra(each)]
-        if line.problems or line.flags.multirun:
-            several = ["--multirun: a study is many runs; give `ablate --multirun ...` as a command"]
-            refuse([*line.problems, *(several if line.flags.multirun else []), *mistakes(composer, given)])
+        if problems := [*line.problems, *_of_commands(line, given)]:
+            refuse([*problems, *mistakes(composer, given)])
         composed = told_at_once(composer, given, lambda: composer.whole(given))
         ended = composer.run(composed, partial(_trained, quiet))
     result: Result = ended
     return result
+
+
+def _of_commands(line: Line, overrides: Sequence[str]) -> Iterator[str]:
+    """What asks for something else than a run."""
+    if line.flags.multirun:
+        yield "--multirun: a study is many runs; give `ablate --multirun ...` as a command"
+    shown = ("help", "hydra_help", "shell_completion", "cfg", "info", "package", "resolve")
+    asked = [f"--{name.replace('_', '-')}" for name in shown if getattr(line.flags, name)]
+    asked += ["--version"] if line.asks_version else []
+    asked += [name_of(each) for each in overrides if name_of(each) == "plot" or name_of(each).startswith("study.")]
+    for each in asked:
+        if each != "study.name":
+            yield f"{each}: asks for no run; give it to the command `ablate`"
 
 
 def _trained(quiet: bool, composed: DictConfig) -> Result:

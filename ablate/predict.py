@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from ablate.recipe.data.cache import Recordings
 
 _OVERRIDES = (
-    "data.root", "data.alignments", "data.test", "data.leave_out", "device", "threads", "precision", "max_params",
-    "progress",
+    "data.root", "data.alignments", "data.test", "data.leave_out", "data.on_bad_utterance", "device", "threads",
+    "precision", "max_params", "progress",
 )  # fmt: skip
 """What may differ from how a run was trained: where its data lie, the machine, the limit of what is handed in."""
 
@@ -64,6 +64,7 @@ def _predict(arguments: list[str]) -> int:
     from ablate.inference.trained import Trained
 
     models = [Trained.of(places.run(key)) for key in keys]
+    _check_alike(models, overrides)
     config = _config(models[0].folder, overrides)
     screen = Screen(progress=config["progress"])
     num_params = _check_size(models, config)
@@ -86,6 +87,16 @@ def _key(places: Layout, name: str) -> str:
     return max(sorted(accuracies), key=lambda key: accuracies[key])
 
 
+def _check_alike(models: Sequence[Trained], overrides: Sequence[str]) -> None:
+    """Raise `UserError` where it is not clear whose test split is meant."""
+    fingerprints = {each.result.get("data_fingerprint") for each in models}
+    if len(fingerprints) > 1 and not any(name_of(each).startswith("data.") for each in overrides):
+        data = ", ".join(f"{each.folder.name}: data={each.result.get('choices', {}).get('data')}" for each in models)
+        raise UserError(
+            f"the runs were trained on different data ({data}); data.root=... says whose test split is meant"
+        )
+
+
 def _config(run: Path, overrides: Sequence[str]) -> Config:
     """The run's config with these overrides. Raises `UserError` for what is wrong with either."""
     from omegaconf import OmegaConf
@@ -102,6 +113,8 @@ def _config(run: Path, overrides: Sequence[str]) -> Config:
         raise UserError(f"{path}: not there, and it says where the data are; copy the whole folder of the run")
     of_the_run = {name: value for name, value in recorded.items() if name in (*GROUPS, *_OF_THE_RUN)}
     composed = OmegaConf.create({**resolve(compose([])), **of_the_run})  # all else is this machine's
+    if isinstance(of_the_run.get("data"), dict):
+        composed["data"]["leave_out"] = None  # what was left out of training says nothing of the test split
     for each in overrides:
         OmegaConf.update(composed, name_of(each), parse(each).value())
     plain = OmegaConf.to_container(composed)
@@ -113,10 +126,8 @@ def _check_size(models: Sequence[Trained], config: Config) -> int:
     """The models' parameters together. Raises `UserError` where they are more than may be handed in."""
     number, most = sum(each.num_params for each in models), config["max_params"]
     if most is not None and number > most:
-        raise UserError(
-            f"max_params={most}: the {len(models)} runs have {number} parameters together; leave some out, or give "
-            "another max_params="
-        )
+        whose = f"the {len(models)} runs have {number} parameters together" if len(models) > 1 else f"it has {number}"
+        raise UserError(f"max_params={most}: {whose}; leave some out, or give another max_params=")
     return number
 
 
@@ -184,10 +195,14 @@ def _write(task: _Task, recordings: Recordings, predicted: Predicted, screen: Sc
 
 def _note_look(run: Path, correct: int, accuracy: float, recordings: Recordings) -> int:
     """Record what a look at the test split has shown of a run; which look it is."""
-    looks = reading.test_looks(run) + 1
-    frames = sum(recordings.lengths)
-    content = {"key": run.name, "accuracy": accuracy, "correct": correct, "frames": frames, "looks": looks}
-    _write_json(run / layout.TEST, {**content, "data": recordings.identity})
+    of_each = {each["data"]: each for each in reading.test(run)}
+    before = of_each.pop(recordings.identity, None)
+    looks = before["looks"] + 1 if before else 1
+    content = {"key": run.name, "accuracy": accuracy, "correct": correct, "frames": sum(recordings.lengths)}
+    _write_json(
+        run / layout.TEST,
+        {**content, "looks": looks, "data": recordings.identity, "of_other_data": list(of_each.values())},
+    )
     return looks
 
 

@@ -20,6 +20,7 @@ from ablate.recipe.data.content import Track
 from ablate.recipe.data.corpus import Audible, Corpus, Split, of_both
 
 _MOST_READINGS = 3  # each split's file in the cache may be damaged
+_FEWEST_UTTERANCES = 20  # to train on, from which classes are known well enough to judge labels by
 _MOST_SHOWN = 4  # findings of which an utterance is shown
 
 
@@ -89,8 +90,11 @@ def _audited(corpus: Corpus, recordings: Mapping[Split, Recordings], not_there: 
     measured = [_measured(corpus, split, each) for split, each in recordings.items()]
     train = measured[0].moments
     classes = Classes.of(train, best_shift(train.fit()))
+    is_enough = len(recordings["train"].names) >= _FEWEST_UTTERANCES
     fitted: dict[Split, list[Fit | None]] = {
-        each.split: fits(_frames(recordings[each.split]), classes) for each in measured if each.is_labelled
+        each.split: fits(_frames(recordings[each.split]), classes) if is_enough else [None] * len(each.names)
+        for each in measured
+        if each.is_labelled
     }
     findings = judge(measured, fitted)
     return Audit(measured, findings, list(_shown(measured, recordings, findings)), not_there, corpus.hop_seconds)

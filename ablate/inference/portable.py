@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, cast
 
 import torch
 from annotated_types import Ge, Le, Len
-from pydantic import ConfigDict, TypeAdapter, with_config
+from pydantic import ConfigDict, StringConstraints, TypeAdapter, with_config
 from torch import Tensor, nn
 from typing_extensions import TypedDict  # which pydantic wants before Python 3.12
 
@@ -16,7 +16,6 @@ from ablate.config.settings import Config, Precision
 from ablate.error import UserError
 from ablate.file import check_plain
 from ablate.recipe.data.corpus import Boundary, Context, Dtype
-from ablate.recipe.data.phoneme import PHONEMES
 from ablate.recipe.data.table import FrameTable
 from ablate.recipe.normalization import Normalization
 from ablate.record import layout, reading
@@ -31,7 +30,7 @@ class Portable(TypedDict):
     arch: dict[str, Any]
     normalization: dict[str, Any]
     statistics: dict[str, Tensor]
-    classes: Annotated[list[str], Len(1, 255)]
+    classes: Annotated[list[Annotated[str, StringConstraints(pattern=r"^\S{1,20}$")]], Len(1, 255)]
     num_mfcc: Annotated[int, Ge(1), Le(100_000)]
     context: Context
     boundary: Boundary
@@ -39,7 +38,7 @@ class Portable(TypedDict):
     precision: Precision
 
 
-def content(key: str, config: Config, train: FrameTable) -> Portable:
+def content(key: str, config: Config, train: FrameTable, classes: list[str]) -> Portable:
     """Of a run that is about to train on this table."""
     return {
         "format": 1,
@@ -47,7 +46,7 @@ def content(key: str, config: Config, train: FrameTable) -> Portable:
         "arch": config["arch"],
         "normalization": config["normalization"],
         "statistics": {name: value.cpu() for name, value in train.statistics.items()},
-        "classes": list(PHONEMES),
+        "classes": classes,
         "num_mfcc": train.num_mfcc,
         "context": config["data"]["context"],
         "boundary": config["data"]["boundary"],
@@ -87,8 +86,18 @@ def model(run: Path, portable: Portable) -> nn.Sequential:
 
 
 def normalization(portable: Portable) -> Normalization:
-    """As it was fitted to the run's training split."""
-    return cast(Normalization, _instantiated("normalization", portable["normalization"], portable["statistics"]))
+    """As it was fitted to the run's training split. Raises `UserError` for statistics that are another's."""
+    fitted, width = portable["statistics"], portable["num_mfcc"]
+    try:
+        found: Normalization = _instantiated("normalization", portable["normalization"], fitted)
+        if set(found.statistics) != set(fitted) or any(each.shape != (width,) for each in fitted.values()):
+            raise ValueError(f"statistics of {width} coefficients")
+    except (KeyError, ValueError) as error:
+        raise UserError(
+            f"{portable['key']}: {layout.INFERENCE} has not the statistics of its normalization ({error}); copy the "
+            "run's folder again"
+        ) from error
+    return found
 
 
 def _instantiated(group: Literal["arch", "normalization"], node: dict[str, Any], *runtime: Any) -> Any:

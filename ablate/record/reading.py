@@ -151,6 +151,7 @@ class TestRecord(TypedDict):
     correct: Number
     frames: Number
     looks: Number
+    data: str
 
 
 class Utterance(TypedDict):
@@ -283,13 +284,15 @@ def config(run: Path) -> dict[str, Any] | None:
     return _read(run / layout.CONFIG, parse, "copy the run's folder again")
 
 
-def test_looks(run: Path) -> int:
-    """How often a run's accuracy on the test split has been looked at."""
+def test(run: Path) -> list[TestRecord]:
+    """What a run has shown on test splits, the latest first. Raises `UserError` where that is malformed."""
 
-    def parse(content: bytes) -> int:
-        return int(_valid(TestRecord, json.loads(content))["looks"])
+    def parse(content: bytes) -> list[TestRecord]:
+        latest = json.loads(content)
+        others = latest.pop("of_other_data", []) if isinstance(latest, dict) else []
+        return [_valid(TestRecord, latest), *_valid(list[TestRecord], others)]
 
-    return _read(run / layout.TEST, parse, "delete it, and looks are counted anew") or 0
+    return _read(run / layout.TEST, parse, "delete it, and looks are counted anew") or []
 
 
 def studies(places: Layout) -> list[str]:

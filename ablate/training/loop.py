@@ -51,7 +51,9 @@ def loop(training: Training, writer: Writer, tracker: Tracker, screen: Screen, i
     config = training.config
     torch.manual_seed(stream_seed(config["seed"], "dropout"))
     progress = checkpoint.resume(training, writer.folder) or Progress()
-    writer.write_tensors(layout.INFERENCE, portable.content(writer.folder.key, config, training.train.table))
+    writer.write_tensors(
+        layout.INFERENCE, portable.content(writer.folder.key, config, training.train.table, training.class_names)
+    )
     writer.write_rows(progress.rows)
     for shown in progress.rows:
         tracker.log(shown)

@@ -47,6 +47,7 @@ class Training:
     augmentation_stream: Stream
     train: Frames
     val: Frames
+    class_names: list[str]
 
     @property
     def steps_an_epoch(self) -> int:
@@ -134,6 +135,7 @@ def prepare(config: Config, corpus: Corpus, fingerprint: str, screen: Screen, ta
         augmentation_stream=Stream(stream_seed(config["seed"], "augmentation"), device),
         train=Frames.of(train, corpus.context, device),
         val=Frames.of(val, corpus.context, device),
+        class_names=corpus.class_names(),
     )
 
 

@@ -74,6 +74,9 @@ class Corpus(Protocol):
     def num_mfcc(self) -> int:
         """Coefficients a frame."""
 
+    def class_names(self) -> list[str]:
+        """The phonemes in the order of their classes, as its own labels spell them."""
+
     def whole(self, split: Split, *, cache: Path, track: Track) -> Recordings:
         """All of the split but what is left out, checked and cached, whatever is wrong with its utterances.
 

@@ -21,7 +21,7 @@ from ablate.recipe.data.corpus import Boundary, Context, Dtype, Name, Split, com
 from ablate.recipe.data.fault import OnBadUtterance, noted, settle
 from ablate.recipe.data.folder import File, elsewhere, files, listing
 from ablate.recipe.data.left_out import identity, leaving_out
-from ablate.recipe.data.phoneme import UNKNOWN, indices, without_boundaries
+from ablate.recipe.data.phoneme import PHONEMES, SILENCES, UNKNOWN, indices, without_boundaries
 
 _ASKED_FILES = 25
 
@@ -65,6 +65,17 @@ class HW1P2:
     def num_mfcc(self) -> int:
         """Coefficients a frame, as most of some files of the training split have them."""
         return _width(self._folder("train"))
+
+    def class_names(self) -> list[str]:
+        """The phonemes in the order of their classes, silence as some files of the training split spell it."""
+        folder = self._folder("train") / "transcript"
+        listed = _files(folder)
+        for file in listed[:: max(1, len(listed) // _ASKED_FILES)]:
+            with contextlib.suppress(ValueError, OSError):
+                spelled = set(_transcript(folder / file.name).tolist())
+                if found := sorted(spelled & set(SILENCES)):
+                    return [found[0], *PHONEMES[1:]]
+        return list(PHONEMES)
 
     def whole(self, split: Split, *, cache: Path, track: Track) -> Recordings:
         """The split, read and checked in the first place, and from the cache as long as its files stay the same."""

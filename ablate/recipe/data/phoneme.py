@@ -12,7 +12,10 @@ SIL AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S 
 UNKNOWN = np.uint8(255)
 """The label of a frame that has none; no class, so that nothing can take it for one."""
 
-_INDEX = {phoneme: index for index, phoneme in enumerate(PHONEMES)} | {"[SIL]": 0, "<sil>": 0}
+SILENCES = ("SIL", "[SIL]", "<sil>")
+"""How terms have spelled the class of silence."""
+
+_INDEX = {phoneme: index for index, phoneme in enumerate(PHONEMES)} | dict.fromkeys(SILENCES, 0)
 _SPELLINGS = np.array(sorted(_INDEX))
 _CLASSES = np.array([_INDEX[spelling] for spelling in _SPELLINGS], np.uint8)
 _BOUNDARIES = {"[SOS]", "<sos>", "[EOS]", "<eos>"}

@@ -116,6 +116,10 @@ class Aligned:
         """Coefficients a frame."""
         return self.n_mfcc
 
+    def class_names(self) -> list[str]:
+        """The phonemes in the order of their classes."""
+        return list(PHONEMES)
+
     def whole(self, split: Split, *, cache: Path, track: Track) -> Recordings:
         """The split, made in the first place, and from the cache as long as its files and settings stay the same."""
         tree = self._tree(split)

@@ -37,6 +37,7 @@ from ablate.recipe.data.espeak.format import HOP, NUM_MELS, SAMPLE_RATE_HZ
 from ablate.recipe.data.espeak.sentence import sentence
 from ablate.recipe.data.installed import bits_version
 from ablate.recipe.data.left_out import identity, leaving_out
+from ablate.recipe.data.phoneme import PHONEMES
 
 _RECIPE_VERSION = 1  # raise it when the same settings make other speech
 _PACKAGES = ("espeakng-loader", "torchaudio")
@@ -136,6 +137,10 @@ class Espeak:
     def num_mfcc(self) -> int:
         """Coefficients a frame."""
         return self.coefficients
+
+    def class_names(self) -> list[str]:
+        """The phonemes in the order of their classes."""
+        return list(PHONEMES)
 
     def whole(self, split: Split, *, cache: Path, track: Track) -> Recordings:
         """The split, made if it isn't yet (about 10 CPU seconds for `espeak`)."""
