@@ -164,6 +164,4 @@ def train(overrides: Sequence[str], *, quiet: bool = True) -> Result:
 
 def _trained(quiet: bool, composed: DictConfig) -> Result:
     screen = Screen(quiet=quiet)
-    key = attend(identify(composed, screen), screen, Session()).result["key"]
-    folder = Layout(Path(composed["output_dir"])).run(key)
-    return Run(folder).result
+    return Run(attend(identify(composed, screen), screen, Session()).folder).result

@@ -75,11 +75,15 @@ def _key(places: Layout, name: str) -> str:
         return reading.key_of(places, name)
     from ablate.report.gather import gather
 
-    results = gather([places.output_dir], study).results
+    gathered = gather([places.output_dir], study)
+    results = gathered.results
     accuracies = {key: accuracy for key, each in results.items() if (accuracy := each["metrics"]["val/accuracy"])}
     if not accuracies:
         raise UserError(f"{name}: no run of the study has finished with a model")
-    return max(sorted(accuracies), key=lambda key: accuracies[key])
+    best = max(sorted(accuracies), key=lambda key: accuracies[key])
+    if best in gathered.stores:
+        raise UserError(f"{name}: {best} is a team-mate's; `ablate collect {gathered.stores[best]}` brings it here")
+    return best
 
 
 def _config(run: Path, overrides: Sequence[str]) -> Config:
@@ -95,6 +99,8 @@ def _config(run: Path, overrides: Sequence[str]) -> Config:
     recorded = reading.config(run)
     if recorded is None:
         raise UserError(f"{path}: not there, and it says where the data are; copy the whole folder of the run")
+    if isinstance(team := recorded.get("team"), dict):
+        recorded["team"] = {"stores": [], **team}  # which older records lack
     composed = OmegaConf.create(recorded)
     for each in overrides:
         OmegaConf.update(composed, name_of(each), parse(each).value())

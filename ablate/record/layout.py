@@ -24,6 +24,7 @@ _LONGEST_NAME = 200
 _EARLIER = "earlier-"
 PLAN = "plan.json"
 _COMMAND = "command.json"
+_STORES = "stores.json"
 UNSYNCED = "unsynced.txt"
 PAGE = "report.html"
 RUNS_TABLE = "runs.csv"
@@ -71,6 +72,10 @@ class Layout:
         """What a study's command asked for."""
         return self.study(study) / _COMMAND
 
+    def stores(self, study: str) -> Path:
+        """The folders of team-mates that a study's command named on this machine."""
+        return self.study(study) / _STORES
+
     def earlier_plan(self, study: str, plan_id: str) -> Path:
         """A plan that the study had before."""
         return self.study(study) / f"plan-{plan_id}.json"
@@ -100,6 +105,11 @@ class Layout:
         """The folders that wandb keeps of runs offline, of those with this id, from the oldest on."""
         pattern = f"offline-run-*-{identity}-*" if identity else "offline-run-*"
         return sorted((self.output_dir / "wandb").glob(pattern))  # the time is in the name
+
+
+def in_store(store: Path, key: str) -> list[Path]:
+    """Where a run may lie in a team-mate's folder: an output_dir, its runs alone, or these copied into themselves."""
+    return [store / "runs" / key, store / key, store / "runs" / "runs" / key]
 
 
 def earlier(run: Path) -> list[Path]:

@@ -214,6 +214,16 @@ def write_command(places: Layout, study: str, content: CommandRecord) -> None:
         file.write((json.dumps(content, indent=1) + "\n").encode())
 
 
+def write_stores(places: Layout, study: str, folders: Sequence[str]) -> None:
+    """The folders of team-mates that a study's command named on this machine, for who asks by the study's name."""
+    path = places.stores(study)
+    if not folders:
+        path.unlink(missing_ok=True)
+        return
+    with write_atomically(path) as file:
+        file.write((json.dumps(list(folders), indent=1) + "\n").encode())
+
+
 def write_unsynced(places: Layout, study: str, folders: Iterable[Path]) -> Path:
     """A file of the study with a path a line: what wandb's server does not have."""
     path = places.study(study) / layout.UNSYNCED
