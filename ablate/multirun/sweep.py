@@ -167,6 +167,8 @@ def _plan(asked: Asked, size: int) -> Plan:
 
         costs = [cost(arm.config) for arm in arms]
     owners = shares.owners(costs, len(seeds), size)
+    if how_to_be_fair := shares.unequal(costs, len(seeds), size):
+        asked.notes.append(how_to_be_fair)
     place = {arm.arm: number for number, arm in enumerate(arms)}
     made = Plan(
         study=study["name"] or "",

@@ -56,6 +56,16 @@ class Layout:
         return self.output_dir / "cache"
 
     @property
+    def incoming(self) -> Path:
+        """Where runs are copied before they are whole: on the disk of `runs`, so that a rename brings them there."""
+        return self.runs.resolve().parent / "incoming"
+
+    @property
+    def collect_guard(self) -> Path:
+        """What is locked while runs are copied here."""
+        return self.cache / "collect.lock"
+
+    @property
     def lease_guard(self) -> Path:
         """What is locked while a lease is taken, or a file of a run put in its place."""
         return self.cache / "lease.lock"

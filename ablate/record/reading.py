@@ -226,16 +226,26 @@ def confusion(run: Path) -> npt.NDArray[np.int64] | None:
 def plan(places: Layout, study: str) -> PlanRecord | None:
     """The plan of a study; none where there is none. Raises `UserError` where it is malformed."""
     remedy = "the study's command writes it anew"
-    found = _read(places.plan(study), lambda content: _valid(PlanRecord, json.loads(content)), remedy)
+    found = plan_at(places.plan(study), remedy)
     if found and found["study"] != study:
         raise UserError(f"{places.plan(study)}: not a plan of {study}, but of {found['study']}; {remedy}")
     return found
 
 
+def plan_at(path: Path, remedy: str) -> PlanRecord | None:
+    """A plan wherever it lies; none where there is none. Raises `UserError` with a remedy where it is malformed."""
+    return _read(path, lambda content: _valid(PlanRecord, json.loads(content)), remedy)
+
+
 def command(places: Layout, study: str) -> CommandRecord | None:
     """What a study's command asked for; none where that is not known. Raises `UserError` where it is malformed."""
+    return command_at(places.command(study))
+
+
+def command_at(path: Path) -> CommandRecord | None:
+    """As `command`, wherever it lies."""
     remedy = "the study's own command writes it anew"
-    return _read(places.command(study), lambda content: _valid(CommandRecord, json.loads(content)), remedy)
+    return _read(path, lambda content: _valid(CommandRecord, json.loads(content)), remedy)
 
 
 def stores(places: Layout, study: str) -> list[str]:

@@ -126,6 +126,15 @@ class Writer:
                 file.rename(earlier / file.name)
         return earlier
 
+    def take(self, copy: Path) -> None:
+        """Put a copy of this run's record here, what an attempt has left being set aside; the result comes last."""
+        if any(each.is_file() and each.name != layout.LEASE for each in self.folder.path.iterdir()):
+            self.set_aside()
+        files = [file for file in copy.iterdir() if file.is_file()]
+        for file in sorted(files, key=lambda file: file.name == layout.RESULT):
+            with self._allowed():
+                file.rename(self.folder.path / file.name)
+
     def write_rows(self, rows: Sequence[Row]) -> None:
         """One object an epoch."""
         with self._written(layout.ROWS) as file:
