@@ -98,21 +98,26 @@ def identify(composed: DictConfig, screen: Screen, differences: Differences | No
 
 
 def attend(run: Run, screen: Screen, session: Session) -> Ended:
-    """Show the run's record if it is finished, else train it."""
-    return done(run, screen) or train(run, screen, session)
+    """Show the run's record if it is finished, here or at a team-mate's, else train it."""
+    return done(run, screen) or done_elsewhere(run, screen) or train(run, screen, session)
 
 
 def done(run: Run, screen: Screen) -> Ended | None:
-    """The record of a run that has ended, here or at a team-mate's, shown; none where there is something to do."""
+    """The record of a run that has ended, shown; none where there is something to do."""
     result = run.folder.whole_result()
+    if not result or run.config["rerun"]:
+        return None
+    screen.say(
+        f"{run.folder.key} is {result['status']} already. rerun=true trains it again; other epochs= is another run."
+    )
+    screen.table(summary(result, run.folder.path, None))
+    return Ended(result, run.folder.path)
+
+
+def done_elsewhere(run: Run, screen: Screen) -> Ended | None:
+    """The record of a run that a team-mate has ended, shown; none where there is none, or `rerun` asks for another."""
     if run.config["rerun"]:
         return None
-    if result:
-        screen.say(
-            f"{run.folder.key} is {result['status']} already. rerun=true trains it again; other epochs= is another run."
-        )
-        screen.table(summary(result, run.folder.path, None))
-        return Ended(result, run.folder.path)
     theirs, problems = team.find(team.absolute(run.config["team"]["stores"]), run.folder.key)
     for problem in problems:
         screen.say(problem)

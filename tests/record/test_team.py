@@ -89,6 +89,11 @@ def test_a_single_run_of_a_team_mate_is_shown(
     assert f"is finished already: member 1 on {os.uname().nodename}, in {stores[0] / 'runs'}" in said
     assert "on validation, epoch 1 of 1" in said and not results()
     assert command([*line, "rerun=true"]) == 0 and len(results()) == 1
+    for run in (stores[0] / "runs").iterdir():
+        (run / "result.json").write_text("{")
+    capsys.readouterr()
+    assert command([*tiny, "optim=adamw", "team.stores=[anna/runs]"]) == 0 and len(results()) == 2
+    assert capsys.readouterr().out.count("not JSON") == 1, "what is malformed is named, once, and stops nothing"
 
 
 def test_a_folder_that_is_not_there_stops_all_before_anything_trains(
