@@ -14,6 +14,7 @@ COMMANDS = {
     "audit": ("ablate.audit.__main__", "what is wrong with data, before anyone trains on them: findings, and a page"),
     "status": ("ablate.status", "how far a study is, and what it shows so far"),
     "resume": ("ablate.resume", "go on with a study by its name, by the command that began it"),
+    "collect": ("ablate.collect.__main__", "merge copied folders of team-mates, and say what still lacks, and why"),
     "predict": ("ablate.predict", "labels of the test split by one run or several together, to be handed in"),
     "report": ("ablate.report.__main__", "what mattered in a study: verdicts, tables and a page"),
     "help": ("ablate.help", "what a group, an option or a key means, its default and what it may be; --help lists all"),

@@ -195,6 +195,4 @@ def _of_commands(line: Line, overrides: Sequence[str]) -> Iterator[str]:
 
 def _trained(quiet: bool, composed: DictConfig) -> Result:
     screen = Screen(quiet=quiet, progress=composed["progress"])
-    key = attend(identify(composed, screen), screen, Session()).result["key"]
-    folder = Layout(Path(composed["output_dir"])).run(key)
-    return Run(folder).result
+    return Run(attend(identify(composed, screen), screen, Session()).folder).result

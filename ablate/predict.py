@@ -80,11 +80,15 @@ def _key(places: Layout, name: str) -> str:
         return reading.key_of(places, name)
     from ablate.report.gather import gather
 
-    results = gather([places.output_dir], study).results
+    gathered = gather([places.output_dir], study)
+    results = gathered.results
     accuracies = {key: accuracy for key, each in results.items() if (accuracy := each["metrics"]["val/accuracy"])}
     if not accuracies:
         raise UserError(f"{name}: no run of the study has finished with a model")
-    return max(sorted(accuracies), key=lambda key: accuracies[key])
+    best = max(sorted(accuracies), key=lambda key: accuracies[key])
+    if best in gathered.stores:
+        raise UserError(f"{name}: {best} is a team-mate's; `ablate collect {gathered.stores[best]}` brings it here")
+    return best
 
 
 def _check_alike(models: Sequence[Trained], overrides: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from ablate.command.frame import framed
 from ablate.command.line import read
 from ablate.config.check import refuse
 from ablate.config.compose import Composer, is_of_hydra
-from ablate.config.override import name_of, quoted, value_of
+from ablate.config.override import name_of, quoted, value_of, with_list
 from ablate.config.spelling import nearest
 from ablate.error import UserError
 from ablate.record import reading
@@ -46,6 +46,7 @@ def _resume(arguments: list[str]) -> int:
     refuse(line.problems)
     given = [f"output_dir={quoted(str(places.output_dir))}", *line.overrides]
     own = [each for each in given if not is_of_hydra(each)]
+    own += _stores(reading.stores(places, asked.name), own)
     overrides = [*_recorded(command["overrides"], {name_of(each) for each in own}), *own]
     grows = any(name_of(each) in _GROWTH for each in own)
     from ablate.multirun.sweep import multirun
@@ -58,6 +59,13 @@ def _resume(arguments: list[str]) -> int:
     of_hydra = [each for each in given if is_of_hydra(each)]
     with Composer(command["config_name"], command["folders"], of_hydra, trusts_primary=False) as composer:
         return multirun(composer, overrides, ["resume", *arguments], None if grows else plan["plan_id"])
+
+
+def _stores(recorded: list[str], given: list[str]) -> list[str]:
+    """The folders of team-mates that the study's command named, unless others are given."""
+    if not recorded or any(name_of(each) == "team.stores" for each in given):
+        return []
+    return [with_list("team.stores", recorded)]
 
 
 def _recorded(overrides: list[str], given: set[str]) -> list[str]:

@@ -70,3 +70,24 @@ def test_mistakes_are_raised_with_their_line(folder: Path) -> None:
         ablate.load_run("0123")
     with pytest.raises(UserError, match="no such study in outputs"):
         ablate.load_study("nothing")
+
+
+def test_what_is_no_utterance_and_what_is_no_run(tiny: list[str], folder: Path) -> None:
+    run = ablate.load_run(ablate.train(tiny)["key"])
+    features = np.random.default_rng(0).normal(size=(9, 28)).astype(np.float32)
+    assert run.predict(features[::-1]).shape == (9,)
+    spoiled = features.copy()
+    spoiled[3, 3] = np.nan
+    for wrong, said in (
+        (features[:0], r"expected \(frames, mfcc\), found \(0, 28\)"),
+        (spoiled, "NaN or infinity"),
+        ([["a", "b"]], "expected numbers"),
+        ([[1.0], [1.0, 2.0]], "expected numbers"),
+    ):
+        with pytest.raises(UserError, match=said):
+            run.predict(wrong)
+    for line in (["--help"], ["--cfg", "job"], [*tiny, "plot=scheduler"], [*tiny, "study.dry_run=true"]):
+        with pytest.raises(UserError, match="asks for no run; give it to the command"):
+            ablate.train(line)
+    with pytest.raises(UserError, match="expected a list of overrides"):
+        ablate.train("arch=pyramid")

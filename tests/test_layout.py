@@ -16,7 +16,7 @@ from ablate.config.settings import GROUPS
 ROOT = Path(__file__).parents[1]
 
 FLOORS = [
-    ["__main__", "run", "audit", "resume", "status", "predict", "help", "bench"],  # the commands
+    ["__main__", "run", "audit", "resume", "status", "collect", "predict", "help", "bench"],  # the commands
     ["multirun", "api"],
     ["training", "report"],
     ["command", "inference"],
@@ -36,6 +36,11 @@ COVERED_ELSEWHERE = {
     "audit/labels.py": "audit/test_main.py",
     "audit/picture.py": "audit/test_page.py",
     "audit/words.py": "audit/test_main.py",
+    "collect/gap.py": "test_collect.py",
+    "collect/merge.py": "test_collect.py",
+    "collect/plans.py": "test_collect.py",
+    "collect/source.py": "test_collect.py",
+    "collect/__main__.py": "test_collect.py",
     "command/frame.py": "test_run.py",
     "command/refusal.py": "command/test_diagnosis.py",
     "config/override.py": "command/test_line.py",

@@ -37,7 +37,8 @@ def corpus(root: Path, **of_test: Any) -> dict[str, int]:
             features = np.eye(6, width)[classes] * 4 + draw.normal(size=(length, width))
             np.save(root / split / "mfcc" / f"{name}.npy", features.astype(np.float32))
             if not is_test or of_test.get("labelled", True):
-                labels = np.array(["[SOS]", *np.array(PHONEMES)[classes], "[EOS]"])
+                spelled = np.array(of_test.get("classes", PHONEMES))[classes]
+                labels = np.array(["[SOS]", *spelled, "[EOS]"])
                 np.save(root / split / "transcript" / f"{name}.npy", labels)
             if is_test:
                 frames[name] = length
@@ -140,3 +141,38 @@ def test_the_command(ablate: Command, tiny: list[str], tmp_path: Path, environme
     line = [sys.executable, "-m", "ablate.predict", run.name]
     done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and "submission.csv (2,926 frames of 10 utterances)" in done.stdout, done.stderr
+
+
+def test_silence_is_spelled_as_the_training_data_spell_it(folder: Path) -> None:
+    corpus(folder / "speech", labelled=False, classes=["[SIL]", *PHONEMES[1:]])
+    key = study(folder / "speech")[0]
+    assert predict([key]) == 0
+    found = {label for _, label in rows(Path("outputs/runs") / key / "submission.csv")}
+    assert "[SIL]" in found and "SIL" not in found
+
+
+def test_runs_of_other_data_are_told_apart(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus(folder / "speech")
+    frames = corpus(folder / "other")
+    np.save(folder / "other/dev-clean/mfcc/100-9-0000.npy", np.load(folder / "other/dev-clean/mfcc/100-9-0000.npy") + 1)
+    np.save(folder / "other/test-clean/mfcc/100-9-0000.npy", np.load("other/test-clean/mfcc/100-9-0000.npy") + 1)
+    first = study(folder / "speech")[0]
+    second = study(folder / "other")[0]
+    assert first != second
+    assert predict([first, second]) == 2 and "runs were trained on different data" in capsys.readouterr().err
+    for look in (1, 2):
+        assert predict([first]) == 0
+        assert predict([first, second, "data.root=other"]) == 0
+        recorded = json.loads(Path(f"outputs/runs/{first}/test.json").read_text())
+        assert recorded["looks"] == look and recorded["frames"] == sum(frames.values())
+        assert [each["looks"] for each in recorded["of_other_data"]] == [look]
+
+
+def test_what_was_left_out_of_training_is_not_asked_for(folder: Path) -> None:
+    corpus(folder / "speech")
+    Path("list.txt").write_text("train/100-9-0000\n")
+    line = ["data=hw1p2", "data.root=speech", "data.context=1", "arch.width=16", "arch.depth=1", "epochs=1"]
+    assert command([*line, "batch_size=32", "wandb.mode=disabled", "data.leave_out=list.txt"]) == 0
+    Path("list.txt").unlink()
+    (run,) = Path("outputs/runs").iterdir()
+    assert predict([run.name]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 ALIASES = {"optim": "optimizer"}
 
@@ -76,6 +77,15 @@ def quoted(text: str) -> str:
     'it\'s'
     """
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def with_list(name: str, texts: Iterable[str]) -> str:
+    """The override that sets a list of texts.
+
+    >>> print(with_list("team.stores", ["/shared/anna"]))
+    team.stores=['/shared/anna']
+    """
+    return f"{name}=[{','.join(map(quoted, texts))}]"
 
 
 def for_shell(override: str) -> str:

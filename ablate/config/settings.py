@@ -59,10 +59,11 @@ class Wandb(TypedDict):
 
 
 class Team(TypedDict):
-    """Who runs it, and among how many a study is split."""
+    """Who runs it, among how many a study is split, and where the others' results lie."""
 
     member: Members | None
     size: Members | None
+    stores: list[Annotated[str, Len(1, 4096)]]
 
 
 class Study(TypedDict):

@@ -16,11 +16,12 @@ from omegaconf import DictConfig, OmegaConf
 from ablate.command.diagnosis import mistakes, slip, wrong_range
 from ablate.config.check import check_settings, instantiate, refuse
 from ablate.config.compose import Composer, Compositions, parse, resolve
-from ablate.config.override import NOTHING, canonical_override, for_shell, name_of, quoted, sign_of, value_of
+from ablate.config.override import NOTHING, canonical_override, for_shell, name_of, quoted, sign_of, value_of, with_list
 from ablate.config.settings import Config, Study
 from ablate.display import Screen
 from ablate.error import UserError, refusing
 from ablate.recipe.data.corpus import NOT_OF_THE_FILES, drawing_seed
+from ablate.record import team
 from ablate.record.key import is_outside, key
 from ablate.record.layout import Layout
 from ablate.record.reading import CommandRecord
@@ -33,8 +34,11 @@ _NO_FACTORS = {
     "team": "the same for the whole study: give your own number, team.member=2",
     "wandb": "the same for the whole study: give one value",
 }
+_LISTS = {"study.seeds": "seeds", "team.stores": "folders"}
 _PLACES_OF_DATA = ("data.root", "data.alignments", "data.leave_out")  # outside of the key, but what lies there is in it
-_OF_ONE_COMMAND = ("team.member", "output_dir", "rerun", "progress", "plot", "study.dry_run", "study.coverage")
+_OF_ONE_COMMAND = (
+    "team.member", "team.stores", "output_dir", "rerun", "progress", "plot", "study.dry_run", "study.coverage",
+)  # fmt: skip
 _FILES = ("study", "experiment")  # groups whose files may set a study
 _FEWER = "fewer levels, or a design that does not combine them all: ofat, path, fraction"
 _DIGITS = 12  # of a range's levels, which are sums: 0.1 + 0.1 + 0.1 is 0.30000000000000004
@@ -97,6 +101,7 @@ def ask(composer: Composer, arguments: Sequence[str]) -> Asked:
     except Exception:
         refuse(_mistakes_of_all(composer, given))
         raise
+    team.check(base["team"]["stores"])
     arms, aliases = _arms(base["study"], given.factors)
     seeds = _seeds(base)
     if (number := len(arms) * len(seeds)) > design.MOST_RUNS:
@@ -110,7 +115,7 @@ def ask(composer: Composer, arguments: Sequence[str]) -> Asked:
 def _command(composer: Composer, arguments: Sequence[str], base: Config) -> CommandRecord:
     """What is asked for, but who asks, what only looks, and Hydra's settings, which are this machine's own."""
     kept = [each for each in arguments if name_of(each) not in _OF_ONE_COMMAND]
-    places = [each for each in _anywhere(kept, base) if name_of(each) != "output_dir"]
+    places = [each for each in _anywhere(kept, base) if name_of(each) not in _OF_ONE_COMMAND]
     return {"config_name": composer.config_name, "folders": composer.folders, "overrides": places}
 
 
@@ -184,8 +189,8 @@ def _given(composer: Composer, arguments: Sequence[str]) -> tuple[_Given, list[s
 
 def _no_factor(name: str, typed: str) -> str | None:
     """Why a key can't be a factor."""
-    if name == "study.seeds":
-        return f"{name}: can't be swept; a list of seeds stands in brackets: {for_shell(f'{name}=[{typed}]')}"
+    if what := _LISTS.get(name):
+        return f"{name}: can't be swept; a list of {what} stands in brackets: {for_shell(f'{name}=[{typed}]')}"
     if reason := _NO_FACTORS.get(name.split(".")[0].split("@")[0]):
         quoted_text = for_shell(f'{name}="{typed}"')
         text = f"; a text with a comma stands in quotes: {quoted_text}" if ", " in typed else ""
@@ -385,6 +390,8 @@ def _anywhere(overrides: Sequence[str], config: Config) -> list[str]:
         for place, folder in folders.items()
         if folder is not None
     }
+    if stores := team.absolute(config["team"]["stores"]):
+        absolute["team.stores"] = with_list("team.stores", stores)
     given = [each for each in overrides if name_of(each) not in absolute and each not in NOTHING]
     return [*given, *absolute.values()]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,10 +20,11 @@ from ablate.config.override import quoted
 from ablate.display import Screen, Sweep, duration
 from ablate.error import BusyError, IncompleteError, UserError
 from ablate.multirun.cells import Asked, Composed, ask, check_data, rehearse
-from ablate.record import layout, reading, store, tracking
+from ablate.record import layout, reading, store, team, tracking
 from ablate.record.layout import Layout
 from ablate.record.status import ENDED, Status
 from ablate.record.store import RunFolder
+from ablate.record.team import Found
 from ablate.study import plan, power, shares
 from ablate.study.plan import Cell, Plan
 from ablate.training.run import attend, free_memory, identify
@@ -77,12 +78,13 @@ def _study(composer: Composer, asked: Asked, plan_id: str | None) -> None:
             f"study {made.study}: its command would now be another plan, {made.plan_id} instead of {plan_id}: its "
             "data, an option's file, ablate's version or what you added differ; the study's own command begins anew"
         )
-    _update(made, places)
+    theirs, problems = _update(made, places, stores := team.absolute(asked.base["team"]["stores"]))
     todo, owed = _todo(asked, made, member if size > 1 else None)
     rehearse(owed)
-    for note in asked.notes:
+    told = [*asked.notes, *problems]
+    for note in told:
         screen.say(note)
-    _describe(made, member, places, screen)
+    told += _describe(made, member, places, theirs, screen)
     screen.say(f"left to do here: {len(todo)} runs{_hours(todo, places)}" if todo else "nothing is left to do here")
     launcher = composer.launcher(asked.whole, partial(cell, session))
     _check_launcher(launcher, asked)
@@ -101,13 +103,13 @@ def _study(composer: Composer, asked: Asked, plan_id: str | None) -> None:
             jobs = {each.key: [*each.job, *given] for each in todo}
             _launch(jobs, launcher, results, session.sweep, fail_fast=study["fail_fast"])
     finally:  # an interruption too: what has ended has ended
-        _update(made, places)
+        _update(made, places, stores)
         for each in made.cells:  # a run that its data refuse leaves no record
             if each.status == "missing" and each.key in results and _failure(results[each.key]):
                 each.status = "failed"
         store.write_plan(places, made.study, made.content())
         failures = _conclude(made, todo, results, places, screen)
-    _report(made, places, screen, anew=bool(results))
+    _report(made, places, screen, told, anew=bool(results))
     if failures:
         raise IncompleteError(f"{failures} of {len(todo)} runs failed; the same command runs just these again")
 
@@ -165,6 +167,8 @@ def _plan(asked: Asked, size: int) -> Plan:
 
         costs = [cost(arm.config) for arm in arms]
     owners = shares.owners(costs, len(seeds), size)
+    if how_to_be_fair := shares.unequal(costs, len(seeds), size):
+        asked.notes.append(how_to_be_fair)
     place = {arm.arm: number for number, arm in enumerate(arms)}
     made = Plan(
         study=study["name"] or "",
@@ -184,17 +188,30 @@ def _plan(asked: Asked, size: int) -> Plan:
     return made if made.study else dataclasses.replace(made, study=made.plan_id)
 
 
-def _update(made: Plan, places: Layout) -> None:
-    """Put what the folder knows of the runs into the plan. Raises `UserError` that names every malformed record."""
+def _update(made: Plan, places: Layout, stores: Sequence[str]) -> tuple[dict[str, Found], list[str]]:
+    """Put what is known of the runs into the plan: what the folder has, else what team-mates have ended.
+
+    Gives the latter by key, and a line on each of their records that is malformed. Raises `UserError` that names
+    every malformed record of the folder's own.
+    """
     found: dict[str, Status] = {}
-    malformed = []
+    theirs: dict[str, Found] = {}
+    malformed, problems = list[str](), list[str]()
     for each in made.cells:
         try:
             found[each.key] = RunFolder(places, each.key).status()
         except UserError as error:
             malformed.append(str(error))
+            continue
+        if stores and found[each.key] not in ENDED:
+            ended, said = team.find(stores, each.key)
+            problems += said
+            if ended:
+                theirs[each.key] = ended
+                found[each.key] = ended.result["status"]
     refuse(malformed)
     plan.update(made.cells, found)
+    return theirs, problems
 
 
 def _todo(asked: Asked, made: Plan, member: int | None) -> tuple[list[Composed], list[Composed]]:
@@ -205,11 +222,12 @@ def _todo(asked: Asked, made: Plan, member: int | None) -> tuple[list[Composed],
     return [cell for cell in owed if cell.key in mine], owed
 
 
-def _describe(made: Plan, member: int | None, places: Layout, screen: Screen) -> None:
-    """The plan, before anything runs."""
+def _describe(made: Plan, member: int | None, places: Layout, theirs: Mapping[str, Found], screen: Screen) -> list[str]:
+    """Show the plan, before anything runs; gives what is said of team-mates' results."""
     finished = {}
     for each in made.cells:
         result = RunFolder(places, each.key).result() if each.status == "finished" else None
+        result = theirs[each.key].result if each.key in theirs else result
         if result and (accuracy := result["metrics"]["val/accuracy"]) is not None:
             finished[each.arm, each.seed] = accuracy
     screen.say(
@@ -225,10 +243,14 @@ def _describe(made: Plan, member: int | None, places: Layout, screen: Screen) ->
             screen.say(
                 f"member {number}{mine}: seeds {', '.join(map(str, seeds)) or 'none'}; {plan.tally(made.of(number))}"
             )
+    credits = team.credits((each.result, each.store) for each in theirs.values())
+    for line in credits:
+        screen.say(line)
     noise = power.noise(finished)
     detectable = power.detectable(len(made.arms), len(made.seeds))
     for line in plan.limits(made, detectable, noise, shares.are_split(len(made.seeds), made.size)):
         screen.say(line)
+    return credits
 
 
 def _cover(made: Plan, screen: Screen, *, must_be_whole: bool) -> None:
@@ -298,9 +320,9 @@ def _conclude(
         listed = store.write_unsynced(places, made.study, unsynced)
         how_to_sync = f"tr '\\n' '\\0' < {shlex.quote(str(listed))} | xargs -0 wandb sync"
         screen.say(f"wandb: `{how_to_sync}` uploads {len(unsynced)} runs of the study")
-    failures = 0
+    failures, ended = 0, {each.key for each in made.cells if each.status in ENDED}
     for each in todo:
-        if each.key in results and (why := _what_went_wrong(results[each.key], each, places)):
+        if each.key in results and (why := _what_went_wrong(results[each.key], each, places, ended)):
             screen.say(f"failed: {each.arm} seed {each.seed}: {why}")
             failures += 1
     return failures
@@ -316,6 +338,7 @@ def _record(made: Plan, asked: Asked, places: Layout, screen: Screen, *, only_lo
         screen.say(f"study {made.study} was another plan before, {before}: it is kept as plan-{before}.json")
     store.write_plan(places, made.study, made.content())
     store.write_command(places, made.study, asked.command)
+    store.write_stores(places, made.study, team.absolute(asked.base["team"]["stores"]))
 
 
 def _is_begun(places: Layout, study: str) -> bool:
@@ -324,8 +347,8 @@ def _is_begun(places: Layout, study: str) -> bool:
     return any(RunFolder(places, each["key"]).status() != "missing" for each in (recorded["cells"] if recorded else ()))
 
 
-def _report(made: Plan, places: Layout, screen: Screen, *, anew: bool) -> None:
-    """What the study shows so far, and its page, made where there is something new."""
+def _report(made: Plan, places: Layout, screen: Screen, told: Sequence[str], *, anew: bool) -> None:
+    """What the study shows so far, but what has been told, and its page, made where there is something new."""
     from ablate.report.files import write
     from ablate.report.gather import gather
     from ablate.report.judging import judgement
@@ -334,20 +357,21 @@ def _report(made: Plan, places: Layout, screen: Screen, *, anew: bool) -> None:
     study = gather([places.output_dir], made.study)
     judged = judgement(study)
     for line in lines(study, judged)[1:]:  # whose first line has been said
-        screen.say(line)
+        if line not in told or not line:
+            screen.say(line)
     page = places.study(made.study) / layout.PAGE
     if anew or not page.exists():
         write(places, study, judged)
     screen.say(f"page: {page}; `ablate report {shlex.quote(made.study)}` makes it anew")
 
 
-def _what_went_wrong(returned: JobReturn, planned: Composed, places: Layout) -> str | None:
+def _what_went_wrong(returned: JobReturn, planned: Composed, places: Layout, ended: Collection[str]) -> str | None:
     """Why a cell that was launched is not recorded; none where it is, or where another process trains it."""
     if error := _failure(returned):
         return f"{in_words(error).splitlines()[0]} ({places.run(planned.key)})"
     trained = _trained(returned)
     if trained and trained.key != planned.key:
         return f"its data have changed since the study began; it is recorded as {trained.key}"
-    if trained and RunFolder(places, planned.key).status() not in ENDED:
+    if trained and planned.key not in ended:
         return f"it was trained, and its record is gone from {places.run(planned.key)}"
     return None

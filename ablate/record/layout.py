@@ -24,6 +24,7 @@ _LONGEST_NAME = 200
 _EARLIER = "earlier-"
 PLAN = "plan.json"
 _COMMAND = "command.json"
+_STORES = "stores.json"
 UNSYNCED = "unsynced.txt"
 PAGE = "report.html"
 RUNS_TABLE = "runs.csv"
@@ -55,6 +56,16 @@ class Layout:
         return self.output_dir / "cache"
 
     @property
+    def incoming(self) -> Path:
+        """Where runs are copied before they are whole: on the disk of `runs`, so that a rename brings them there."""
+        return self.runs.resolve().parent / "incoming"
+
+    @property
+    def collect_guard(self) -> Path:
+        """What is locked while runs are copied here."""
+        return self.cache / "collect.lock"
+
+    @property
     def lease_guard(self) -> Path:
         """What is locked while a lease is taken, or a file of a run put in its place."""
         return self.cache / "lease.lock"
@@ -70,6 +81,10 @@ class Layout:
     def command(self, study: str) -> Path:
         """What a study's command asked for."""
         return self.study(study) / _COMMAND
+
+    def stores(self, study: str) -> Path:
+        """The folders of team-mates that a study's command named on this machine."""
+        return self.study(study) / _STORES
 
     def earlier_plan(self, study: str, plan_id: str) -> Path:
         """A plan that the study had before."""
@@ -100,6 +115,11 @@ class Layout:
         """The folders that wandb keeps of runs offline, of those with this id, from the oldest on."""
         pattern = f"offline-run-*-{identity}-*" if identity else "offline-run-*"
         return sorted((self.output_dir / "wandb").glob(pattern))  # the time is in the name
+
+
+def in_store(store: Path, key: str) -> list[Path]:
+    """Where a run may lie in a team-mate's folder: an output_dir, its runs alone, or these copied into themselves."""
+    return [store / "runs" / key, store / key, store / "runs" / "runs" / key]
 
 
 def earlier(run: Path) -> list[Path]:

@@ -44,6 +44,7 @@ Read = TypeVar("Read")
 Number = Annotated[int, Ge(0)]
 Accuracy = Annotated[float, Ge(0), Le(1)]
 Key = Annotated[str, StringConstraints(pattern=r"^[\w-]+$")]  # nothing that could lead elsewhere
+_AGAIN = "delete the file to train again"
 
 
 @with_config(_LENIENT)
@@ -163,31 +164,30 @@ class Utterance(TypedDict):
     speaker: NotRequired[str]
 
 
-def result(run: Path) -> Result | None:
+def result(run: Path, remedy: str = _AGAIN) -> Result | None:
     """The record of a run's folder; none where it has not ended. Raises `UserError` where it is malformed."""
     path = run / layout.RESULT
-    remedy = "delete the file to train again"
     found = _read(path, lambda content: _valid(Result, json.loads(content)), remedy, _MOST_OF_A_RESULT)
     if found and found["key"] != run.name:
-        raise UserError(f"{path}: not a record of {run.name}, but of {found['key']}; delete the file to train again")
+        raise UserError(f"{path}: not a record of {run.name}, but of {found['key']}; {remedy}")
     if found and found.get("format", FORMAT) > FORMAT:
         raise UserError(f"{path}: format={found['format']}: expected {FORMAT} at most; a newer ablate can read it")
     return found
 
 
-def whole_result(run: Path) -> Result | None:
-    """As `result`, of a run of mine, of which nothing may lack: its file is taken for the training itself.
+def whole_result(run: Path, remedy: str = _AGAIN) -> Result | None:
+    """As `result`, of a run of which nothing may lack: its file is taken for the training itself.
 
     Raises `UserError` for what lacks too.
     """
-    found = result(run)
+    found = result(run, remedy)
     if found and found.get("results_version", RESULTS_VERSION) != RESULTS_VERSION:
         raise UserError(
             f"{run / layout.RESULT}: results_version={found['results_version']}: expected {RESULTS_VERSION}, which its "
-            "key stands for; delete the file to train again"
+            f"key stands for; {remedy}"
         )
     if lacking := [name for name in Result.__annotations__ if found and name not in (*found, *_LATER)]:
-        raise UserError(f"{run / layout.RESULT}: {lacking[0]}: missing; delete the file to train again")
+        raise UserError(f"{run / layout.RESULT}: {lacking[0]}: missing; {remedy}")
     return found
 
 
@@ -234,16 +234,32 @@ def confusion(run: Path) -> npt.NDArray[np.int64] | None:
 def plan(places: Layout, study: str) -> PlanRecord | None:
     """The plan of a study; none where there is none. Raises `UserError` where it is malformed."""
     remedy = "the study's command writes it anew"
-    found = _read(places.plan(study), lambda content: _valid(PlanRecord, json.loads(content)), remedy)
+    found = plan_at(places.plan(study), remedy)
     if found and found["study"] != study:
         raise UserError(f"{places.plan(study)}: not a plan of {study}, but of {found['study']}; {remedy}")
     return found
 
 
+def plan_at(path: Path, remedy: str) -> PlanRecord | None:
+    """A plan wherever it lies; none where there is none. Raises `UserError` with a remedy where it is malformed."""
+    return _read(path, lambda content: _valid(PlanRecord, json.loads(content)), remedy)
+
+
 def command(places: Layout, study: str) -> CommandRecord | None:
     """What a study's command asked for; none where that is not known. Raises `UserError` where it is malformed."""
+    return command_at(places.command(study))
+
+
+def command_at(path: Path) -> CommandRecord | None:
+    """As `command`, wherever it lies."""
     remedy = "the study's own command writes it anew"
-    return _read(places.command(study), lambda content: _valid(CommandRecord, json.loads(content)), remedy)
+    return _read(path, lambda content: _valid(CommandRecord, json.loads(content)), remedy)
+
+
+def stores(places: Layout, study: str) -> list[str]:
+    """The folders of team-mates that a study's command named here. Raises `UserError` where the file is malformed."""
+    remedy = "delete it, or name them anew: 'team.stores=[...]'"
+    return _read(places.stores(study), lambda content: list(_valid(list[str], json.loads(content))), remedy) or []
 
 
 def earlier_plans(places: Layout, study: str) -> list[PlanRecord]:

@@ -35,7 +35,7 @@ _OF_THE_RESULT = (
     layout.CONFUSION,
     layout.UTTERANCES,
 )  # what a result keeps digests of
-_SLOWEST = 1.0  # second for a unit of cost, a multiplication, which no machine takes
+_SLOWEST = 1e6  # seconds for a unit of cost, which no machine takes
 _MOST_LOG_BYTES = 1 << 26
 _PACKAGES = ("ablate", "torch", "torchaudio", "numpy", "hydra-core", "omegaconf", "wandb")
 
@@ -128,6 +128,15 @@ class Writer:
                 file.rename(earlier / file.name)
         return earlier
 
+    def take(self, copy: Path) -> None:
+        """Put a copy of this run's record here, what an attempt has left being set aside; the result comes last."""
+        if any(each.is_file() and each.name != layout.LEASE for each in self.folder.path.iterdir()):
+            self.set_aside()
+        files = [file for file in copy.iterdir() if file.is_file()]
+        for file in sorted(files, key=lambda file: file.name == layout.RESULT):
+            with self._allowed():
+                file.rename(self.folder.path / file.name)
+
     def write_rows(self, rows: Sequence[Row]) -> None:
         """One object an epoch."""
         with self._written(layout.ROWS) as file:
@@ -219,6 +228,16 @@ def write_command(places: Layout, study: str, content: CommandRecord) -> None:
     """What a study's command asked for, so that it can be gone on with by the study's name."""
     with write_atomically(places.command(study)) as file:
         file.write((json.dumps(content, indent=1) + "\n").encode())
+
+
+def write_stores(places: Layout, study: str, folders: Sequence[str]) -> None:
+    """The folders of team-mates that a study's command named on this machine, for who asks by the study's name."""
+    path = places.stores(study)
+    if not folders:
+        path.unlink(missing_ok=True)
+        return
+    with write_atomically(path) as file:
+        file.write((json.dumps(list(folders), indent=1) + "\n").encode())
 
 
 def write_unsynced(places: Layout, study: str, folders: Iterable[Path]) -> Path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ablate.config.spelling import nearest
 from ablate.error import UserError
-from ablate.record import reading
+from ablate.record import reading, team
 from ablate.record.layout import Layout
 from ablate.record.reading import CellRecord, PlanRecord, Result
 from ablate.record.status import Status
@@ -37,6 +37,7 @@ class Study:
     places_of_data: list[str]  # overrides, of this machine
     output_dirs: list[Path]
     notes: list[str] = field(default_factory=list)  # what was left out, and why
+    stores: dict[str, Path] = field(default_factory=dict)  # by key: the team-mate's folder that its result is of
 
     @property
     def cells(self) -> list[CellRecord]:
@@ -57,6 +58,11 @@ class Study:
     def tally(self) -> Counter[Status]:
         """How many runs have which status."""
         return Counter(self.statuses.values())
+
+    @property
+    def credits(self) -> list[str]:
+        """Whose the results are that do not lie here."""
+        return team.credits((self.results[key], store) for key, store in self.stores.items())
 
     def mean(self, arm: str, of_diverged: float | None = None) -> float | None:
         """The mean accuracy of an arm's runs; of those that diverged as given, where they count at all."""
@@ -105,8 +111,10 @@ def gather(output_dirs: Sequence[Path], name: str) -> Study:
             notes.append(f"{place.plan(name)}: {said}")
     smaller += [each for place in places for each in reading.earlier_plans(place, name)]
     study = Study(plan, {}, {}, {}, _stages(plan, smaller), _places_of_data(home, name), list(output_dirs), notes)
+    stores = _stores(study, places[0])
     for cell in plan["cells"]:
         _gather_cell(study, places, cell)
+        _gather_from_stores(study, stores, cell)
     notes += _unlike(study)
     return study
 
@@ -145,13 +153,42 @@ def _gather_cell(study: Study, places: Sequence[Layout], cell: CellRecord) -> No
         if result.get("seed", cell["seed"]) != cell["seed"]:
             study.notes.append(f"{folder.path}: of seed {result.get('seed')}, expected {cell['seed']}; left out")
             continue
-        before = study.results.get(key)
-        if before and (before["status"], before["metrics"]) != (result["status"], result["metrics"]):
-            study.notes.append(f"{folder.path}: another result than {study.folders[key]} has; left out")
-            continue
-        study.results.setdefault(key, result)
-        study.folders.setdefault(key, folder.path)
-        study.statuses[key] = result["status"]
+        _take(study, result, folder.path, None if place is places[0] else place.output_dir)
+
+
+def _gather_from_stores(study: Study, stores: Sequence[str], cell: CellRecord) -> None:
+    """Merge what team-mates' folders hold of a run."""
+    for store in stores:
+        found, problems = team.find([store], cell["key"])
+        study.notes.extend(problems)
+        if found:
+            _take(study, found.result, found.folder, found.store)
+
+
+def _take(study: Study, result: Result, folder: Path, store: Path | None) -> None:
+    """Take a run's result, unless another is known that differs."""
+    key = result["key"]
+    before = study.results.get(key)
+    if before and (before["status"], before["metrics"]) != (result["status"], result["metrics"]):
+        study.notes.append(f"{folder}: another result than {study.folders[key]} has; left out")
+        return
+    if before is None and store is not None:
+        study.stores[key] = store
+    study.results.setdefault(key, result)
+    study.folders.setdefault(key, folder)
+    study.statuses[key] = result["status"]
+
+
+def _stores(study: Study, home: Layout) -> list[str]:
+    """Where to look for team-mates' runs: what the study's command named here, and folders given that are of runs."""
+    of_runs = [str(folder) for folder in study.output_dirs[1:] if not Layout(folder).runs.is_dir()]
+    try:
+        named = reading.stores(home, study.plan["study"])
+    except UserError as error:
+        study.notes.append(str(error))
+        return of_runs
+    study.notes.extend(team.lost(named))
+    return [*named, *of_runs]
 
 
 def _unlike(study: Study) -> list[str]:

@@ -118,7 +118,7 @@ def _head(study: Study) -> list[str]:
     found = [f"study {plan['study']}, plan {plan['plan_id']}: {states or 'no runs'}"]
     if question := plan.get("question"):
         found.append(f"question: {_one_line(question)}")
-    return [*found, *study.notes]
+    return [*found, *study.credits, *study.notes]
 
 
 def lines(study: Study, judgement: Judgement | None) -> list[str]:

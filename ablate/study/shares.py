@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+_ALIKE = 1.1  # two shares whose costs are so near count as equal
+
 
 def owners(costs: Sequence[float], num_seeds: int, size: int) -> list[list[int]]:
     """The member, from 1 to `size`, of each cell: a row an arm, a column a seed. `costs` are the arms' relative costs.
@@ -28,6 +30,29 @@ def owners(costs: Sequence[float], num_seeds: int, size: int) -> list[list[int]]
 def are_split(num_seeds: int, size: int) -> bool:
     """Whether members share a seed, so that arms are compared across machines."""
     return size > num_seeds
+
+
+def unequal(costs: Sequence[float], num_seeds: int, size: int) -> str | None:
+    """How far members' shares differ and what would make them equal; none where they are, as far as arms can be dealt.
+
+    >>> print(unequal([1, 1], num_seeds=3, size=4))
+    shares are unequal, from 17 % to 33 % of the work: 4 seeds would make them equal, or 3 members
+    >>> unequal([1, 1], num_seeds=4, size=2)
+    """
+    load = dict.fromkeys(range(1, size + 1), 0.0)
+    for cost, row in zip(costs, owners(costs, num_seeds, size), strict=True):
+        for member in row:
+            load[member] += cost
+    least, most = min(load.values()), max(load.values())
+    if most <= _ALIKE * least:
+        return None
+    seeds = size * -(-num_seeds // size)
+    fewer = [number for number in range(2, size) if num_seeds % number == 0]
+    members = max(fewer, default=num_seeds)
+    found = [f"{seeds} seeds"] if seeds != num_seeds else []
+    found += [f"{members} members"] if members not in (1, size) else []
+    share = [f"{100 * each / sum(load.values()):.0f} %" for each in (least, most)]
+    return f"shares are unequal, from {share[0]} to {share[1]} of the work: {' would make them equal, or '.join(found)}"
 
 
 def _dealt(costs: Sequence[float], members: Sequence[int]) -> list[int]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from ablate.error import UserError
 from ablate.record import layout
@@ -15,6 +15,8 @@ from ablate.record.reading import Row, first_problem
 from ablate.record.store import RunFolder, Writer
 from ablate.training.prepare import Training
 from ablate.training.stream import global_random
+
+_ROWS = TypeAdapter(list[Row], config=ConfigDict(strict=True, allow_inf_nan=False))
 
 
 @dataclass
@@ -63,7 +65,10 @@ def resume(training: Training, folder: RunFolder) -> Progress | None:
         training.augmentation_stream.state = content["random"]["augmentation"]
         torch.set_rng_state(content["random"]["cpu"])
         global_random(training.device).set_rng_state(content["random"]["device"])
-        progress: Progress = TypeAdapter(Progress).validate_python(content["progress"], strict=True)
+        progress = Progress(**content["progress"])
+        _ROWS.validate_python(progress.rows)
+        if type(progress.best_epoch) is not int or type(progress.diverged) is not bool:
+            raise ValueError("no numbers of epochs in it")
         if not 0 <= progress.best_epoch <= len(progress.rows) <= training.config["epochs"]:
             found = f"{len(progress.rows)} epochs, the best of them {progress.best_epoch}"
             raise ValueError(f"{found}, where the run has {training.config['epochs']}")

@@ -22,7 +22,7 @@ from ablate.config.settings import GROUPS, Config
 from ablate.display import Screen, line, summary
 from ablate.error import BusyError, UserError, refusing
 from ablate.interruption import Interruption
-from ablate.record import layout, store, tracking
+from ablate.record import layout, store, team, tracking
 from ablate.record.key import key
 from ablate.record.layout import Layout
 from ablate.record.status import ENDED, End
@@ -62,6 +62,7 @@ class Ended:
     """What has become of a run: its record, and the command that uploads what wandb's server does not have of it."""
 
     result: Mapping[str, Any]
+    folder: Path
     how_to_sync: str | None = None
 
 
@@ -90,14 +91,15 @@ def identify(composed: DictConfig, screen: Screen, differences: Differences | No
     if config["study"]["arm"]:
         name = config["study"]["arm"]
     else:
+        team.check(config["team"]["stores"])
         told = differences(config, choices) if differences else [each for each in overrides if _is_of_the_run(each)]
         name = " ".join(told)
     return Run(config, choices, overrides, corpus, fingerprint, folder, name)
 
 
 def attend(run: Run, screen: Screen, session: Session) -> Ended:
-    """Show the run's record if it is finished, else train it."""
-    return done(run, screen) or train(run, screen, session)
+    """Show the run's record if it is finished, here or at a team-mate's, else train it."""
+    return done(run, screen) or done_elsewhere(run, screen) or train(run, screen, session)
 
 
 def done(run: Run, screen: Screen) -> Ended | None:
@@ -109,7 +111,21 @@ def done(run: Run, screen: Screen) -> Ended | None:
         f"{run.folder.key} is {result['status']} already. rerun=true trains it again; other epochs= is another run."
     )
     screen.table(summary(result, run.folder.path, None))
-    return Ended(result)
+    return Ended(result, run.folder.path)
+
+
+def done_elsewhere(run: Run, screen: Screen) -> Ended | None:
+    """The record of a run that a team-mate has ended, shown; none where there is none, or `rerun` asks for another."""
+    if run.config["rerun"]:
+        return None
+    theirs, problems = team.find(team.absolute(run.config["team"]["stores"]), run.folder.key)
+    for problem in problems:
+        screen.say(problem)
+    if theirs is None:
+        return None
+    screen.announce(f"{run.folder.key} is {theirs.result['status']} already: {theirs}. rerun=true trains it here.")
+    screen.table(summary(theirs.result, theirs.folder, None))
+    return Ended(theirs.result, theirs.folder)
 
 
 def train(run: Run, screen: Screen, session: Session) -> Ended:
@@ -213,7 +229,7 @@ def _recorded(run: Run, training: Training, writer: Writer, tracker: Tracker, sc
         how_to_sync = tracker.finish(end, metrics)
         if how_to_sync and end not in ENDED:
             screen.say(f"wandb: `{how_to_sync}` uploads what there is")
-    return Ended(record, how_to_sync), interruption.asked
+    return Ended(record, run.folder.path, how_to_sync), interruption.asked
 
 
 def _say_how_it_ended(run: Run, ended: Ended, tracker: Tracker, screen: Screen, session: Session) -> None:
@@ -259,7 +275,8 @@ def _identity(run: Run) -> dict[str, Any]:
 def _is_of_this_place(override: str) -> bool:
     """Whether who repeats the run elsewhere should leave an override out."""
     name = name_of(override)
-    return name in ("output_dir", "progress") or (name.startswith("study.") and name != "study.name")
+    is_of_the_study = name.startswith("study.") and name != "study.name"
+    return name in ("output_dir", "progress", "team.stores") or is_of_the_study
 
 
 def _is_of_the_run(override: str) -> bool:

@@ -89,3 +89,13 @@ def test_a_primary_config_is_its_users_own_word_only_where_they_name_it(conf: Pa
         assert composer.whole([]).hydra.verbose is True
     with Composer("mine", trusts_primary=False) as composer, pytest.raises(UserError, match="it sets hydra"):
         composer.whole([])
+
+
+def test_defaults_lists_that_double_at_each_step_are_refused_at_once(conf: Path) -> None:
+    for step in range(40):
+        option(conf / f"misc/d{step}.yaml", f"defaults: [d{step + 1}@a, d{step + 1}@b]\n")
+    option(conf / "misc/d40.yaml", "z: 1\n")
+    with Composer() as composer:
+        for _ in range(2):  # what is remembered of a file is no way around
+            with pytest.raises(UserError, match="expected a defaults list of at most 1,000 files, found more"):
+                composer.whole(["+misc=d0"])

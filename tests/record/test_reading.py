@@ -124,3 +124,17 @@ def test_a_plan(tmp_path: Path) -> None:
     places.plan("s").write_text(json.dumps(recorded | {"cells": [cell | {"status": "lost"}]}))
     with pytest.raises(UserError, match=r"plan.json: cells.0.status: .*found 'lost'"):
         reading.plan(places, "s")
+
+
+def test_a_record_of_mine_stands_for_its_keys_version(run: Path) -> None:
+    result = {"key": run.name, "status": "finished", "metrics": {"val/accuracy": 0.5}}
+    (run / "result.json").write_text(json.dumps({**result, "results_version": 99}))
+    assert reading.result(run)
+    with pytest.raises(UserError, match="results_version=99: expected 1, which its key stands for; delete the file"):
+        reading.whole_result(run)
+
+
+def test_a_result_of_many_megabytes_is_none(run: Path) -> None:
+    (run / "result.json").write_text("[" + "[]," * 4_000_000 + "[]]")
+    with pytest.raises(UserError, match=r"result.json: expected at most 8,388,608 bytes, found 12,000,004"):
+        reading.result(run)

@@ -1,6 +1,7 @@
 """Shares are disjoint, complete and the same for all; they keep seeds whole, and are balanced where they can't."""
 
 import itertools
+import re
 from collections import Counter
 
 from hypothesis import given
@@ -45,3 +46,25 @@ def test_dealt_arms_are_balanced_by_their_cost(costs: list[float], num_seeds: in
 def test_the_dearest_is_dealt_first() -> None:
     assert shares.owners([1, 1, 1, 3], num_seeds=1, size=2) == [[2], [2], [2], [1]]
     assert shares.owners([1, 1], num_seeds=2, size=3) == [[1, 2], [3, 2]]
+
+
+@given(COSTS, st.integers(1, 8), st.integers(1, 12))
+def test_what_is_said_to_make_shares_equal_does(costs: list[float], num_seeds: int, size: int) -> None:
+    said = shares.unequal(costs, num_seeds, size)
+    if num_seeds % size == 0:
+        assert said is None
+    elif said:
+        seeds, members = re.search(r"(\d+) seeds", said), re.search(r"(\d+) members", said)
+        assert seeds and shares.unequal(costs, int(seeds[1]), size) is None
+        assert members is None or shares.unequal(costs, num_seeds, int(members[1])) is None
+
+
+def test_a_remedy_is_the_nearest() -> None:
+    four = shares.unequal([1, 1, 1, 1], num_seeds=3, size=4)
+    assert four == "shares are unequal, from 17 % to 33 % of the work: 4 seeds would make them equal, or 3 members"
+    three = shares.unequal([1], num_seeds=4, size=3)
+    assert three == "shares are unequal, from 25 % to 50 % of the work: 6 seeds would make them equal, or 2 members"
+    two = shares.unequal([1], num_seeds=5, size=2)
+    assert two == "shares are unequal, from 40 % to 60 % of the work: 6 seeds would make them equal, or 5 members"
+    assert shares.unequal([1, 1, 1], num_seeds=1, size=2) is not None, "three arms can't be halved"
+    assert shares.unequal([1, 1], num_seeds=2, size=4) is None, "half of a seed each"

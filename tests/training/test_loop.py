@@ -154,6 +154,25 @@ def test_a_hostile_checkpoint_runs_no_code(output_dir: Path, monkeypatch: pytest
     assert not (output_dir / "hostile-code-ran").exists()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"best_epoch": 99}, {"best_epoch": -5}, {"best_epoch": "x"}, {"rows": {}}, {"rows": []}, {"rows": [3]},
+        {"rows": [{"epoch": 1, "val/accuracy": float("nan")}]}, {"rows": [{"epoch": 1}] * 120}, {"more": 1},
+    ],
+)  # fmt: skip
+def test_a_checkpoint_of_nonsense_is_refused(change: dict[str, Any], output_dir: Path) -> None:
+    training, folder = prepared(SMALL, output_dir)
+    run(training, folder, stop_after=1)
+    file = folder.path / "checkpoint.pt"
+    content = torch.load(file, weights_only=True)
+    content["progress"] |= change
+    torch.save(content, file)
+    training, folder = prepared(SMALL, output_dir)
+    with pytest.raises(UserError, match=r"checkpoint.pt: not a checkpoint to go on from .*delete it"):
+        run(training, folder)
+
+
 def test_another_runs_checkpoint_is_refused(output_dir: Path) -> None:
     training, folder = prepared(SMALL, output_dir)
     run(training, folder, stop_after=1)

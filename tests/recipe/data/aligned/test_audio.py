@@ -86,3 +86,36 @@ def test_a_rate_that_is_a_slip_takes_no_memory(tmp_path: Path) -> None:
         speech.resampled(16_000)
     for usual in (8_000, 11_025, 12_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000, 192_000):
         assert len(audio.Audio(torch.zeros(usual), usual).resampled(16_000)) == 16_000
+
+
+@pytest.mark.parametrize("kind", ["AIFF", "W64", "RF64", "AU", "NIST"])
+def test_another_container_that_is_cut_is_refused(kind: str, tmp_path: Path) -> None:
+    content = bytes(encoded(kind))
+    assert np.array_equal(np.round(read(content, tmp_path) * 32768), SAMPLES)
+    for kept in (len(content) - 1600, len(content) // 2):
+        with pytest.raises(ValueError, match=r"cut short|not audio"):
+            read(content[:kept], tmp_path)
+
+
+@pytest.mark.parametrize("rate", [1, 7, 999])
+def test_a_rate_that_no_speech_has_is_named(rate: int, tmp_path: Path) -> None:
+    content = encoded()
+    content[24:28] = rate.to_bytes(4, "little")
+    with pytest.raises(ValueError, match=f"a rate of {rate} Hz; is it right?"):
+        read(bytes(content), tmp_path)
+
+
+def test_hours_of_silence_are_no_utterance(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    soundfile.write(stream, np.zeros(3_600 * 1000 + 3_000_000, np.int16), 1000, format="FLAC", subtype="PCM_16")
+    with pytest.raises(ValueError, match="longer than 3,600 s, expected an utterance"):
+        read(stream.getvalue(), tmp_path, ".flac")
+
+
+def test_a_huge_file_is_named_before_it_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "a.wav"
+    file.write_bytes(wav(riff=0xFFFFFFFF, data=0xFFFFFFFF))
+    with file.open("r+b") as stream:
+        stream.truncate(5 << 30)
+    with pytest.raises(ValueError, match="5,368,709,120 bytes, expected an utterance"):
+        audio.read(file)

@@ -1,0 +1,1 @@
+"""Copied folders, merged into one's own."""

@@ -1,0 +1,85 @@
+"""What team-mates have ended: the records in their folders, which count as if they lay here, and are only read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablate.error import UserError
+from ablate.record import layout, reading
+from ablate.record.reading import Result
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run that a team-mate has ended."""
+
+    result: Result
+    folder: Path  # the run's
+    store: Path  # the team-mate's folder that it was found in
+
+    def __str__(self) -> str:
+        return f"{trainer(self.result)}, in {self.store}"
+
+
+def trainer(result: Result) -> str:
+    """Who trained a run, and where.
+
+    >>> trainer({"key": "", "status": "finished", "metrics": {}, "member": 2, "machine": {"name": "gpu"}})
+    'member 2 on gpu'
+    """
+    member, machine = result.get("member"), result.get("machine")
+    return f"{f'member {member}' if member else 'a team-mate'} on {machine['name'] if machine else 'some machine'}"
+
+
+def absolute(stores: Iterable[str]) -> list[str]:
+    """The folders as they are found from any other."""
+    return [str(Path(each).expanduser().resolve()) for each in stores]
+
+
+def check(stores: Iterable[str]) -> None:
+    """Raise `UserError` that names every folder that is not there."""
+    if lost := [each for each in absolute(stores) if not _is_folder(Path(each))]:
+        raise UserError(
+            "\n".join(f"team.stores: {each}: no such folder; mount it, or leave it out of team.stores" for each in lost)
+        )
+
+
+def lost(stores: Iterable[str]) -> list[str]:
+    """A line on each folder that is not there, which only looks."""
+    return [
+        f"{each}: no such folder; what a team-mate has ended there is not counted"
+        for each in stores
+        if not _is_folder(Path(each))
+    ]
+
+
+def find(stores: Iterable[str], key: str) -> tuple[Found | None, list[str]]:
+    """The run of a key in the first folder that has ended it, and a line on each record that is malformed."""
+    problems = list[str]()
+    for store in map(Path, stores):
+        for folder in layout.in_store(store, key):
+            try:
+                if result := reading.whole_result(folder, "left out"):
+                    return Found(result, folder, store), problems
+            except UserError as error:
+                problems.append(str(error))
+    return None, problems
+
+
+def credits(found: Iterable[tuple[Result, Path]]) -> list[str]:
+    """A line for each team-mate, machine and folder: how many runs were found there."""
+    count = Counter((trainer(result), store) for result, store in found)
+    return [
+        f"there already: {number} {'run' if number == 1 else 'runs'} of {who}, in {store}"
+        for (who, store), number in count.items()
+    ]
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a drive that is away, or a folder that is closed to us
+        return False
