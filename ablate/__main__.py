@@ -10,7 +10,7 @@ import sys
 from ablate.interruption import as_keyboard_interrupt
 
 COMMANDS = {
-    "run": ("ablate.run", "train what a command line asks for and is not finished: one run, or a study (--multirun)"),
+    "run": ("ablate.run", "a run (`ablate arch=pyramid`), a study (`ablate -m arch=cylinder,pyramid study.seeds=3`)"),
     "audit": ("ablate.audit.__main__", "what is wrong with data, before anyone trains on them: findings, and a page"),
     "status": ("ablate.status", "how far a study is, and what it shows so far"),
     "resume": ("ablate.resume", "go on with a study by its name, by the command that began it"),
@@ -21,11 +21,6 @@ COMMANDS = {
     "bench": ("ablate.bench.__main__", "promises that take long to prove, measured on this machine"),
 }
 """Each command's module, which has `main(arguments)` that gives an exit code, and what it does."""
-
-_EXAMPLES = """\
-ablate arch=pyramid optim=sgd optim.lr=0.1                             one run
-ablate --multirun arch=cylinder,pyramid study.seeds=3 study.name=mine  a study
-"""
 
 
 def script() -> None:
@@ -39,7 +34,6 @@ def main(arguments: list[str]) -> int:
         width = max(map(len, COMMANDS))
         print("ablate: what mattered, was it luck, and who should run what next")
         print("\n".join(f"ablate {name.ljust(width)}  {what}" for name, (_, what) in COMMANDS.items()))
-        print(_EXAMPLES, end="")
         return 0
     if arguments[0] == "help" and len(arguments) == 2 and arguments[1] in COMMANDS:
         arguments = [arguments[1], "--help"]
