@@ -176,7 +176,8 @@ def _write(task: _Task, recordings: Recordings, predicted: Predicted, screen: Sc
     """The predictions, what is handed in beside them, and what the test split has shown where its labels are known."""
     from ablate.inference import submission
 
-    rows = submission.csv(predicted.classes.numpy(), task.models[0].portable["classes"], task.labels)
+    classes = submission.in_file_order(predicted.classes.numpy(), recordings.names, recordings.lengths)
+    rows = submission.csv(classes, task.models[0].portable["classes"], task.labels)
     assert rows.count(b"\n") - 1 == sum(recordings.lengths)
     path = task.places.predictions(task.keys)
     described = submission.hand_in(task.models, task.num_params)

@@ -12,6 +12,17 @@ from ablate.inference.trained import Trained
 Labels = Literal["phonemes", "indices"]
 
 
+def in_file_order(classes: np.ndarray, names: Sequence[str], lengths: Sequence[int]) -> np.ndarray:
+    """The classes (frames,) of utterances with these names and numbers of frames, in the order of their sorted files.
+
+    >>> in_file_order(np.array([1, 2, 2]), ["z-1", "z-1-2"], [1, 2])  # as z-1-2.npy comes before z-1.npy
+    array([2, 2, 1])
+    """
+    pieces = np.split(classes, np.cumsum(lengths)[:-1])
+    order = sorted(range(len(names)), key=lambda place: f"{names[place]}.npy")
+    return np.concatenate([pieces[place] for place in order])
+
+
 def csv(classes: np.ndarray, names: Sequence[str], labels: Labels) -> bytes:
     r"""`id,label`, a row a frame, in the order of the sorted files; the label is a phoneme, or its index.
 
