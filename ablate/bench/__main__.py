@@ -47,11 +47,12 @@ def _bench(arguments: list[str]) -> int:
     command.add_argument("--folder", type=Path, default=Path("outputs/bench"), help="(default: %(default)s)")
     command.set_defaults(run=lambda given: data.data(given.utterances, given.folder, given.rounds))
 
-    command = commands.add_parser("faults", help="wrong commands, odd places, hostile files: all are survived")
+    command = commands.add_parser("faults", help="wrong commands, odd places, hostile files, kills: all are survived")
     command.add_argument("--commands", type=int, default=1000, help="wrong ones (default: %(default)s)")
     command.add_argument("--part", type=float, default=1.0, help="of the places and files (default: all)")
+    command.add_argument("--kills", type=int, default=200, help="of runs and of members (default: %(default)s)")
     command.add_argument("--seed", type=int, default=0, help="draws them (default: %(default)s)")
-    command.set_defaults(run=lambda given: faults.faults(given.commands, given.seed, given.part))
+    command.set_defaults(run=_faults)
 
     command = commands.add_parser("verdicts", help="simulate studies whose truth is known, and judge them")
     command.add_argument("--studies", type=int, default=4000, help="of each kind (default: %(default)s)")
@@ -61,6 +62,14 @@ def _bench(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     code: int = given.run(given)
     return code
+
+
+def _faults(given: argparse.Namespace) -> int:
+    """All that can go wrong; 0 if all of it was survived, else 1."""
+    codes = [faults.faults(given.commands, given.seed, given.part)]
+    if half := given.kills // 2:
+        codes += [kills.kills(half, given.seed), study.team(half, given.seed)]
+    return max(codes)
 
 
 if __name__ == "__main__":
