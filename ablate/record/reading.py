@@ -331,10 +331,8 @@ def _of_run(run: Path, name: str, parse: Callable[[bytes], Read]) -> Read | None
 def check_digest(path: Path) -> None:
     """Raise `ValueError` if a file of a run is not the one that its result speaks of."""
     written = _written_digest(path)
-    if written is not None:
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != written:
-                raise ValueError("not the file that the run wrote")
+    if written not in (None, file_digest(path)):
+        raise ValueError("not the file that the run wrote")
 
 
 def _written_digest(path: Path) -> str | None:
@@ -342,6 +340,12 @@ def _written_digest(path: Path) -> str | None:
         recorded = result(path.parent)
         return recorded.get("files", {}).get(path.name) if recorded else None
     return None
+
+
+def file_digest(path: Path) -> str:
+    """As `digest`, of a file that need not fit into memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest(content: bytes) -> str:

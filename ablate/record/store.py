@@ -163,7 +163,8 @@ class Writer:
 
     def finish(self, record: Mapping[str, Any]) -> None:
         """The result, which says that the run has ended, and nothing more is needed to go on with it."""
-        files = {name: self._digest(name) for name in _OF_THE_RESULT if (self.folder.path / name).exists()}
+        written = [path for name in _OF_THE_RESULT if (path := self.folder.path / name).exists()]
+        files = {path.name: reading.file_digest(path) for path in written}
         content = {**record, "files": files, "results_version": RESULTS_VERSION, "format": FORMAT}
         with self._written(layout.RESULT) as file:
             file.write((json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
@@ -184,9 +185,6 @@ class Writer:
     def _check_unfinished(self) -> None:
         if (self.folder.path / layout.RESULT).exists():
             raise BusyError(f"{self.folder.key}: another process has finished this run; its record is left alone")
-
-    def _digest(self, name: str) -> str:
-        return reading.digest((self.folder.path / name).read_bytes())
 
 
 def seconds_per_cost(places: Layout, fingerprints: Iterable[str], most: int) -> float | None:

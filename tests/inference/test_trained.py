@@ -93,7 +93,6 @@ class Evil:
 
 def test_a_hostile_or_damaged_file_is_named_and_runs_nothing(tiny: list[str], folder: Path) -> None:
     run = trained(tiny)
-    good = (run / "inference.pt").read_bytes()
     content = portable.read(run)
     result = json.loads((run / "result.json").read_text())
     (run / "best.pt").write_bytes((run / "best.pt").read_bytes()[:-1] + b"x")
@@ -120,7 +119,7 @@ def test_a_hostile_or_damaged_file_is_named_and_runs_nothing(tiny: list[str], fo
     (run / "inference.pt").unlink()
     with pytest.raises(UserError, match=r"inference.pt: not there"):
         Trained.of(run)
-    assert not Path("made").exists() and good
+    assert not Path("made").exists()
 
 
 def test_only_a_run_with_a_model_has_one_to_use(tiny: list[str], folder: Path) -> None:
