@@ -1,10 +1,7 @@
 """How progress is shown, by what is printed to; the real commands are seen from a pty."""
 
 import io
-import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +13,7 @@ import pytest
 from ablate import display
 from ablate.display import ProgressStyle, Screen, is_notebook
 from tests.conftest import Command
+from tests.terminal import seen
 
 NOTEBOOKS = {
     "jupyter": {"JPY_PARENT_PID": "82"},
@@ -36,23 +34,7 @@ def shown(tmp_path: Path, environment: dict[str, str]) -> Shown:
     """The exit code of a command, and all that a terminal gets of it, in the environment and some variables more."""
 
     def run(*arguments: str, env: dict[str, str]) -> tuple[int, bytes]:
-        reader, writer = os.openpty()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ablate.run", *arguments],
-            cwd=tmp_path, env=environment | {"COLUMNS": "120"} | env, stdout=writer, stderr=writer,
-        )  # fmt: skip
-        os.close(writer)
-        output = b""
-        while True:
-            try:
-                chunk = os.read(reader, 65536)
-            except OSError:  # how a terminal ends
-                break
-            if not chunk:
-                break
-            output += chunk
-        os.close(reader)
-        return process.wait(60), output
+        return seen(arguments, tmp_path, environment | env)
 
     return run
 

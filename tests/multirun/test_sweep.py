@@ -16,6 +16,7 @@ import yaml
 from tests import wandb_file
 from tests.conftest import Command
 from tests.recipe.data.hw1p2_folder import write
+from tests.terminal import seen
 
 GRID = ["--multirun", "arch=cylinder,pyramid", "optim=sgd,adamw", "study.seeds=2", "study.name=shapes"]
 
@@ -385,24 +386,9 @@ def test_on_a_terminal_there_is_a_bar_over_the_study(
     tiny: list[str], environment: dict[str, str], tmp_path: Path
 ) -> None:
     study = [*tiny, "--multirun", "optim=sgd,adamw", "study.name=s"]
-    reader, writer = os.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ablate.run", *study],
-        cwd=tmp_path, env=environment | {"TERM": "xterm-256color", "COLUMNS": "120"}, stdout=writer, stderr=writer,
-    )  # fmt: skip
-    os.close(writer)
-    shown = b""
-    while True:
-        try:
-            chunk = os.read(reader, 65536)
-        except OSError:  # how a terminal ends
-            break
-        if not chunk:
-            break
-        shown += chunk
-    os.close(reader)
-    assert process.wait(60) == 0
-    text = shown.decode(errors="replace")
+    code, output = seen(study, tmp_path, environment | {"TERM": "xterm-256color"})
+    assert code == 0
+    text = output.decode(errors="replace")
     assert "study" in text and "0/2" in text and "1/2" in text and "epoch 1" in text
     assert "[2/2] optimizer=adamw seed 0: val accuracy" in text
 
