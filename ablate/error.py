@@ -32,6 +32,10 @@ class BusyError(Exception):
     """A run that another process is training: exit code 1."""
 
 
+class TakenError(BusyError):
+    """A run that another member of the team has taken."""
+
+
 @contextmanager
 def refusing() -> Iterator[None]:
     """A context in which a `ValueError` is the user's mistake, hence a `UserError` with its text."""

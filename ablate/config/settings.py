@@ -64,6 +64,7 @@ class Team(TypedDict):
     member: Members | None
     size: Members | None
     stores: list[Annotated[str, Len(1, 4096)]]
+    claims: Annotated[str, Len(1, 4096)] | None
 
 
 class Study(TypedDict):

@@ -101,7 +101,7 @@ def ask(composer: Composer, arguments: Sequence[str]) -> Asked:
     except Exception:
         refuse(_mistakes_of_all(composer, given))
         raise
-    team.check(base["team"]["stores"])
+    team.check(base)
     arms, aliases = _arms(base["study"], given.factors)
     seeds = _seeds(base)
     if (number := len(arms) * len(seeds)) > design.MOST_RUNS:
@@ -392,6 +392,8 @@ def _anywhere(overrides: Sequence[str], config: Config) -> list[str]:
     }
     if stores := team.absolute(config["team"]["stores"]):
         absolute["team.stores"] = with_list("team.stores", stores)
+    if claims := config["team"]["claims"]:
+        absolute["team.claims"] = f"team.claims={_text(*team.absolute([claims]))}"
     given = [each for each in overrides if name_of(each) not in absolute and each not in NOTHING]
     return [*given, *absolute.values()]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,8 @@ from ablate.config.check import refuse
 from ablate.config.compose import Composer, failure
 from ablate.config.override import quoted
 from ablate.display import Screen, Sweep, duration
-from ablate.error import BusyError, IncompleteError, UserError
+from ablate.error import BusyError, IncompleteError, TakenError, UserError
+from ablate.multirun import claiming
 from ablate.multirun.cells import Asked, Composed, ask, check_data, rehearse
 from ablate.record import layout, reading, store, team, tracking
 from ablate.record.layout import Layout
@@ -27,9 +29,10 @@ from ablate.record.store import RunFolder
 from ablate.record.team import Found
 from ablate.study import plan, power, shares
 from ablate.study.plan import Cell, Plan
-from ablate.training.run import attend, free_memory, identify
+from ablate.training.run import attend, claims_of, free_memory, identify
 from ablate.training.session import Session
 
+_PAUSE_SECONDS = 2.0
 _MOST_RECORDS = 200  # that an estimate of hours looks at
 
 
@@ -78,7 +81,9 @@ def _study(composer: Composer, asked: Asked, plan_id: str | None) -> None:
             f"study {made.study}: its command would now be another plan, {made.plan_id} instead of {plan_id}: its "
             "data, an option's file, ablate's version or what you added differ; the study's own command begins anew"
         )
-    theirs, problems = _update(made, places, stores := team.absolute(asked.base["team"]["stores"]))
+    if claims := claims_of(asked.base):
+        claiming.bring_in(claims, places, [each.key for each in made.cells])
+    theirs, problems = _update(made, places, asked)
     todo, owed = _todo(asked, made, member if size > 1 else None)
     rehearse(owed)
     told = [*asked.notes, *problems]
@@ -101,14 +106,17 @@ def _study(composer: Composer, asked: Asked, plan_id: str | None) -> None:
         with Sweep(len(todo), asked.base["progress"]) as session.sweep:
             given = [f"study.name={quoted(made.study)}", f"study.design={made.design}"]
             jobs = {each.key: [*each.job, *given] for each in todo}
-            _launch(jobs, launcher, results, session.sweep, fail_fast=study["fail_fast"])
+            _launch(jobs, _turns(asked, jobs, results), launcher, results, session.sweep)
     finally:  # an interruption too: what has ended has ended
-        _update(made, places, stores)
+        _update(made, places, asked)
         for each in made.cells:  # a run that its data refuse leaves no record
             if each.status == "missing" and each.key in results and _failure(results[each.key]):
                 each.status = "failed"
         store.write_plan(places, made.study, made.content())
         failures = _conclude(made, todo, results, places, screen)
+        if claims:
+            for line in claiming.held(claims, [each.key for each in made.cells]):
+                screen.say(line)
     _report(made, places, screen, told, anew=bool(results))
     if failures:
         raise IncompleteError(f"{failures} of {len(todo)} runs failed; the same command runs just these again")
@@ -188,12 +196,13 @@ def _plan(asked: Asked, size: int) -> Plan:
     return made if made.study else dataclasses.replace(made, study=made.plan_id)
 
 
-def _update(made: Plan, places: Layout, stores: Sequence[str]) -> tuple[dict[str, Found], list[str]]:
+def _update(made: Plan, places: Layout, asked: Asked) -> tuple[dict[str, Found], list[str]]:
     """Put what is known of the runs into the plan: what the folder has, else what team-mates have ended.
 
     Gives the latter by key, and a line on each of their records that is malformed. Raises `UserError` that names
     every malformed record of the folder's own.
     """
+    stores, claims = team.folders(asked.base["team"]), claims_of(asked.base)
     found: dict[str, Status] = {}
     theirs: dict[str, Found] = {}
     malformed, problems = list[str](), list[str]()
@@ -209,6 +218,8 @@ def _update(made: Plan, places: Layout, stores: Sequence[str]) -> tuple[dict[str
             if ended:
                 theirs[each.key] = ended
                 found[each.key] = ended.result["status"]
+            elif claims and claiming.is_held(claims.last(each.key)):
+                found[each.key] = "running"
     refuse(malformed)
     plan.update(made.cells, found)
     return theirs, problems
@@ -275,21 +286,41 @@ def _hours(cells: Sequence[Composed], places: Layout) -> str:
 
 def _launch(
     jobs: Mapping[str, list[str]],
+    turns: Iterable[list[str]],
     launcher: Launcher,
     results: dict[str, JobReturn],
     progress: Sweep,
-    *,
-    fail_fast: bool,
 ) -> None:
-    """Run the jobs, by key, with Hydra's launcher: one by one where that is what it does, else all at once."""
-    batches = [[key] for key in jobs] if _is_one_by_one(launcher) else [list(jobs)] if jobs else []
-    for number, batch in enumerate(batches):
+    """Run the jobs, by key, with Hydra's launcher: of each turn the first where it runs one by one, else all at once.
+
+    A turn is what may be run now, in order; nothing where it is to be waited.
+    """
+    for number, turn in enumerate(turns):
+        if not turn:
+            time.sleep(_PAUSE_SECONDS)
+            continue
+        batch = turn[:1] if _is_one_by_one(launcher) else turn
         returned = launcher.launch([jobs[key] for key in batch], initial_job_idx=number)
         results.update(zip(batch, returned, strict=True))
         for _ in batch:
             progress.advance()
-        if fail_fast and any(_failure(job) for job in returned):
-            break
+
+
+def _turns(asked: Asked, jobs: Mapping[str, object], results: Mapping[str, JobReturn]) -> Iterator[list[str]]:
+    """Again and again what may be run now, of the jobs: all that has not been, or what no other member has taken."""
+
+    def is_open(key: str) -> bool:
+        return key in jobs and (key not in results or isinstance(failure(results[key]), TakenError))
+
+    if claims := claims_of(asked.base):
+        seeds = {each.key: each.seed for each in asked.cells}
+        turns = claiming.turns(claims, seeds, asked.base["team"]["member"], is_open)
+    else:
+        turns = iter(lambda: [key for key in jobs if key not in results], [])
+    for turn in turns:
+        yield turn
+        if asked.base["study"]["fail_fast"] and any(map(_failure, results.values())):
+            return
 
 
 def _failure(returned: JobReturn) -> Exception | None:
@@ -338,7 +369,7 @@ def _record(made: Plan, asked: Asked, places: Layout, screen: Screen, *, only_lo
         screen.say(f"study {made.study} was another plan before, {before}: it is kept as plan-{before}.json")
     store.write_plan(places, made.study, made.content())
     store.write_command(places, made.study, asked.command)
-    store.write_stores(places, made.study, team.absolute(asked.base["team"]["stores"]))
+    store.write_stores(places, made.study, team.folders(asked.base["team"]))
 
 
 def _is_begun(places: Layout, study: str) -> bool:

@@ -122,6 +122,22 @@ def in_store(store: Path, key: str) -> list[Path]:
     return [store / "runs" / key, store / key, store / "runs" / "runs" / key]
 
 
+def claim(folder: Path, key: str, number: int) -> Path:
+    """An entry of a cell's chain in a folder of claims, from 1."""
+    return folder / "cells" / key / f"{number}.json"
+
+
+def sign_of_life(claim: Path) -> Path:
+    """What the owner of a claim counts in, to show that it lives."""
+    return claim.with_suffix(".alive")
+
+
+def num_claims(folder: Path, key: str) -> int:
+    """How long a cell's chain of entries is."""
+    numbers = [int(each.stem) for each in claim(folder, key, 1).parent.glob("*.json") if each.stem.isdecimal()]
+    return max(numbers, default=0)
+
+
 def earlier(run: Path) -> list[Path]:
     """The folders of a run's records that were set aside."""
     return list(run.glob(f"{_EARLIER}*"))

@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from socket import gethostname
 from typing import Any, BinaryIO, TextIO
@@ -22,6 +23,7 @@ from typing import Any, BinaryIO, TextIO
 from ablate.error import BusyError, UserError
 from ablate.file import check_plain, read_plain, write_atomically
 from ablate.record import layout, reading
+from ablate.record.claim import Claim
 from ablate.record.key import RESULTS_VERSION
 from ablate.record.layout import Layout
 from ablate.record.lease import Lease, busy, holder
@@ -49,10 +51,13 @@ class RunFolder:
         self._guard = places.lease_guard
 
     @contextlib.contextmanager
-    def lease(self) -> Iterator[Writer]:
-        """The right to write here, to be held while the run is trained. Raises `BusyError` where another has it."""
+    def lease(self, claim: Claim | None = None) -> Iterator[Writer]:
+        """The right to write here, to be held while the run is trained. Raises `BusyError` where another has it.
+
+        Where members take runs as they go, what is written is of my `claim`, too.
+        """
         with Lease(self.path, self._guard) as lease:
-            yield Writer(self, lease)
+            yield Writer(self, lease, claim)
 
     def is_running(self) -> bool:
         """Whether a process trains the run."""
@@ -95,9 +100,10 @@ class RunFolder:
 class Writer:
     """Writes a run's record under its lease: whoever has lost it writes nothing more (`BusyError`)."""
 
-    def __init__(self, folder: RunFolder, lease: Lease) -> None:
+    def __init__(self, folder: RunFolder, lease: Lease, claim: Claim | None) -> None:
         self.folder = folder
         self._lease = lease
+        self._claim = claim
 
     def open(self, config: str) -> TextIO:
         """Write the config (YAML), and clear what a killed process left; gives the log, open at its end."""
@@ -166,7 +172,7 @@ class Writer:
         written = [path for name in _OF_THE_RESULT if (path := self.folder.path / name).exists()]
         files = {path.name: reading.file_digest(path) for path in written}
         content = {**record, "files": files, "results_version": RESULTS_VERSION, "format": FORMAT}
-        with self._written(layout.RESULT) as file:
+        with write_atomically(self.folder.path / layout.RESULT, partial(self._ending, content)) as file:
             file.write((json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
         (self.folder.path / layout.CHECKPOINT).unlink(missing_ok=True)
 
@@ -180,6 +186,15 @@ class Writer:
         self._check_unfinished()  # said rather than that the lease is gone
         with self._lease.confirmed():
             self._check_unfinished()
+            if self._claim:
+                self._claim.check()
+            yield
+
+    @contextlib.contextmanager
+    def _ending(self, content: Mapping[str, Any]) -> Iterator[None]:
+        with self._allowed():
+            if self._claim:
+                self._claim.end(content)
             yield
 
     def _check_unfinished(self) -> None:

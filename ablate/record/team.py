@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ablate.error import UserError
 from ablate.record import layout, reading
@@ -39,12 +40,28 @@ def absolute(stores: Iterable[str]) -> list[str]:
     return [str(Path(each).expanduser().resolve()) for each in stores]
 
 
-def check(stores: Iterable[str]) -> None:
-    """Raise `UserError` that names every folder that is not there."""
-    if lost := [each for each in absolute(stores) if not _is_folder(Path(each))]:
-        raise UserError(
-            "\n".join(f"team.stores: {each}: no such folder; mount it, or leave it out of team.stores" for each in lost)
-        )
+def folders(team: Mapping[str, Any]) -> list[str]:
+    """Where a config has team-mates' records, absolute: their folders, and that of claims."""
+    return absolute([*team["stores"], *([team["claims"]] if team["claims"] else [])])
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Raise `UserError` that names every folder of a config that is not there, and what claims do not go with."""
+    team = config["team"]
+    problems = [
+        f"team.stores: {each}: no such folder; mount it, or leave it out of team.stores"
+        for each in absolute(team["stores"])
+        if not _is_folder(Path(each))
+    ]
+    if (claims := team["claims"]) and not _is_folder(Path(claims).expanduser()):
+        # One made here might not be the one that the others see.
+        problems.append(f"team.claims: {claims}: no such folder; mount its disk, or make it, once for all members")
+    if claims and team["size"]:
+        problems.append("team.claims: each member takes runs as it goes, so that none has a share; leave out team.size")
+    if claims and config["rerun"]:
+        problems.append("team.claims: what has ended stays so for all members; leave out rerun, or team.claims")
+    if problems:
+        raise UserError("\n".join(problems))
 
 
 def lost(stores: Iterable[str]) -> list[str]:

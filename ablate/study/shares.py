@@ -6,7 +6,8 @@ the comparisons. Only where members outnumber seeds are a seed's arms dealt out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 _ALIKE = 1.1  # two shares whose costs are so near count as equal
 
@@ -53,6 +54,28 @@ def unequal(costs: Sequence[float], num_seeds: int, size: int) -> str | None:
     found += [f"{members} members"] if members not in (1, size) else []
     share = [f"{100 * each / sum(load.values()):.0f} %" for each in (least, most)]
     return f"shares are unequal, from {share[0]} to {share[1]} of the work: {' would make them equal, or '.join(found)}"
+
+
+Whose = Literal["nobody's", "mine", "theirs"]
+
+
+def claimable(cells: Mapping[str, int], whose: Mapping[str, Whose], start: int) -> list[str]:
+    """The cells, given by key with their seeds, that nobody has yet, in the order in which I should take them.
+
+    First those of seeds that are mine alone so far, then of seeds that nobody has begun, the `start`-th of all seeds
+    first, so that members who begin together take different ones; at last I help with the seeds of others.
+
+    >>> claimable({"a": 0, "b": 0, "c": 1, "d": 1}, {"a": "theirs", "b": "nobody's", "c": "nobody's", "d": "mine"}, 0)
+    ['c', 'b']
+    """
+    seeds = list(dict.fromkeys(cells.values()))
+    owners = {seed: {whose[key] for key in cells if cells[key] == seed} - {"nobody's"} for seed in seeds}
+    ranks = [{"mine"}, set[Whose](), {"mine", "theirs"}, {"theirs"}]
+
+    def turn(seed: int) -> tuple[int, int]:
+        return ranks.index(owners[seed]), (seeds.index(seed) - start) % len(seeds)
+
+    return sorted((key for key in cells if whose[key] == "nobody's"), key=lambda key: turn(cells[key]))
 
 
 def _dealt(costs: Sequence[float], members: Sequence[int]) -> list[int]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import math
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,9 +21,10 @@ from ablate.config.check import check_settings, instantiate, node_problems, refu
 from ablate.config.override import name_of
 from ablate.config.settings import GROUPS, Config
 from ablate.display import Screen, line, summary
-from ablate.error import BusyError, UserError, refusing
+from ablate.error import BusyError, TakenError, UserError, refusing
 from ablate.interruption import Interruption
 from ablate.record import layout, store, team, tracking
+from ablate.record.claim import Claim, Claims
 from ablate.record.key import key
 from ablate.record.layout import Layout
 from ablate.record.status import ENDED, End
@@ -91,7 +93,7 @@ def identify(composed: DictConfig, screen: Screen, differences: Differences | No
     if config["study"]["arm"]:
         name = config["study"]["arm"]
     else:
-        team.check(config["team"]["stores"])
+        team.check(config)
         told = differences(config, choices) if differences else [each for each in overrides if _is_of_the_run(each)]
         name = " ".join(told)
     return Run(config, choices, overrides, corpus, fingerprint, folder, name)
@@ -118,7 +120,9 @@ def done_elsewhere(run: Run, screen: Screen) -> Ended | None:
     """The record of a run that a team-mate has ended, shown; none where there is none, or `rerun` asks for another."""
     if run.config["rerun"]:
         return None
-    theirs, problems = team.find(team.absolute(run.config["team"]["stores"]), run.folder.key)
+    if claims := claims_of(run.config):
+        claims.publish(run.folder.key)
+    theirs, problems = team.find(team.folders(run.config["team"]), run.folder.key)
     for problem in problems:
         screen.say(problem)
     if theirs is None:
@@ -137,7 +141,7 @@ def train(run: Run, screen: Screen, session: Session) -> Ended:
     store.check_writable(Layout(Path(run.config["output_dir"])))
     run.folder.check_free()  # before data are loaded for nothing
     training = _prepared(run, screen, session)
-    with run.folder.lease() as writer:
+    with _claimed(run) as claim, run.folder.lease(claim) as writer:
         if found := done(run, screen):
             return found
         if run.folder.result():  # of rerun=true
@@ -157,6 +161,27 @@ def train(run: Run, screen: Screen, session: Session) -> Ended:
     if interrupted:  # in the last epoch: this run has ended, and no other is wanted
         raise KeyboardInterrupt
     return ended
+
+
+@contextlib.contextmanager
+def _claimed(run: Run) -> Iterator[Claim | None]:
+    """The right to train the run, where members take runs as they go. Raises `BusyError` where another has it."""
+    if (claims := claims_of(run.config)) is None:
+        yield None
+        return
+    key = run.folder.key
+    claims.free_if_abandoned(key)
+    if (claim := claims.take(key)) is None:
+        raise TakenError(f"{key}: taken already, by {claims.last(key)}")
+    with claim.held():
+        yield claim
+    claims.publish(key, run.folder.path)
+
+
+def claims_of(config: Config) -> Claims | None:
+    """The claims of the members, where they take runs as they go."""
+    folder = config["team"]["claims"]
+    return Claims(Path(folder).expanduser(), config["team"]["member"]) if folder else None
 
 
 def objective(composed: DictConfig) -> float:
