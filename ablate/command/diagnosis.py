@@ -227,7 +227,7 @@ def _unknown_key(key: str, composer: Composer, overrides: Sequence[str]) -> str:
         keys = _keys(composer.whole([]))
         return f"{key}: unknown key; {nearest(key, [each for each in keys if each.startswith('hydra.')])}"
     others = composer.options(parent) if parent in GROUPS else []
-    if having := [each for each in others if name in _keys(composer.compose([f"{parent}={each}"])[parent])]:
+    if having := [each for each in others if name in composer.keys_of(parent, each)]:
         return f"{key}: only some options of {parent} have it: {', '.join(having)}; choose one with {parent}=..."
     chosen = [each for each in overrides if composer.is_group(name_of(each)) and "," not in each]
     try:

@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from ablate.config import signature
 from ablate.config.folder import options
 from ablate.config.override import name_of, value_of
 from ablate.config.settings import GROUPS, Config, Group, Settings
@@ -59,9 +60,8 @@ def check_settings(config: dict[str, Any], overrides: Sequence[str] = ()) -> Con
             with_text = {key: value for key, value in node.items() if key != "_target_"}
             _take_text_as_typed("data.", with_text, _hints("data", node), typed)
             node |= with_text
-    if problems:
-        sound = [group for group in GROUPS if isinstance(config.get(group), dict) and _is_whole(group, config[group])]
-        problems += [line for group in sound for line in node_problems(checked, group)]
+    sound = [group for group in GROUPS if isinstance(config.get(group), dict) and _is_whole(group, config[group])]
+    problems += [line for group in sound for line in node_problems(checked, group)]
     refuse(problems)
     return checked
 
@@ -132,7 +132,12 @@ def _node_problems(config: Mapping[str, Any]) -> list[str]:
 
 
 def _hints(group: Group, node: Mapping[str, Any]) -> Hints:
-    return _parameters(_target(group, node.get("_target_")))
+    name = node.get("_target_")
+    module_name, _, attribute = str(name).rpartition(".")
+    found = signature.hints(module_name, attribute) if _is_at_home(group, name) else None
+    if found is None:
+        raise UserError(_no_option(group, name))
+    return found
 
 
 def _target(group: Group, name: object) -> Callable[..., Any]:
@@ -162,19 +167,6 @@ def _is_at_home(group: Group, name: object) -> bool:
 
 def _no_option(group: Group, name: object) -> str:
     return f"{group}._target_: expected a public callable of ablate.recipe.{group}, found {name!r}"
-
-
-@functools.cache
-def _parameters(target: Callable[..., Any]) -> dict[str, Any]:
-    """The keyword-only parameters of a callable with their annotations, those of `**name: Unpack[...]` too."""
-    hints = typing.get_type_hints(target, include_extras=True)
-    keywords: dict[str, Any] = {}
-    for name, parameter in inspect.signature(target).parameters.items():
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-            keywords[name] = hints[name]
-        elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            keywords |= typing.get_type_hints(typing.get_args(hints[name])[0], include_extras=True)
-    return keywords
 
 
 def _take_text_as_typed(prefix: str, values: dict[str, Any], hints: Hints, typed: Mapping[str, str]) -> None:

@@ -295,6 +295,17 @@ class Composer:
         """The names of a group's options, from all folders."""
         return sorted(self._loader.get_group_options(group))
 
+    def keys_of(self, group: str, option: str) -> set[str]:
+        """The keys that an option's file sets, or those that it takes from others of its group."""
+        found = self._loader.repository.load_config(f"{group}/{option}")
+        if found is None or not isinstance(found.config, DictConfig):
+            return set()
+        keys = {str(key) for key in found.config}
+        for each in found.defaults_list or ():
+            if (name := each.get_name()) and name != "_self_" and not each.is_override():
+                keys |= self.keys_of(group, name)
+        return keys
+
     def groups_of_hydra(self) -> list[str]:
         """The groups of Hydra's own options: `hydra/launcher`."""
         return [f"hydra/{group}" for group in self._loader.list_groups("hydra")]

@@ -64,7 +64,7 @@ def predicted(
             classes[model.folder.name] = torch.cat([logits.argmax(1).cpu() for logits in batches])
         labels = table.labels
     together = vote(list(classes.values()), len(names)) if probabilities is None else probabilities.argmax(1)
-    is_known = bool((labels != int(UNKNOWN)).all())
+    is_known = bool((labels != UNKNOWN).all())
     return Predicted(
         classes=together.to(torch.uint8),
         correct=int((together == labels).sum()) if is_known else None,

@@ -6,9 +6,10 @@ needs of a training that others don't, a second gradient or a place in the run, 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, TypedDict, Unpack
+from typing import Annotated, Any, TypedDict, TypeVar, Unpack
 
 import torch
 from annotated_types import Len
@@ -16,6 +17,10 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from ablate.quantity import InnerFraction, NonNegative, Positive, ProperFraction
+
+Kind = TypeVar("Kind", bound=torch.optim.Optimizer)
+
+_GUARDED = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
 
 Betas = Annotated[list[ProperFraction], Len(2, 2)]
 
@@ -29,28 +34,28 @@ class Decay(TypedDict):
 
 def sgd(model: nn.Module, *, lr: Positive, **decay: Unpack[Decay]) -> torch.optim.Optimizer:
     """Plain stochastic gradient descent, without momentum."""
-    return torch.optim.SGD(_groups(model, **decay), lr=lr, fused=True)
+    return _unguarded(torch.optim.SGD)(_groups(model, **decay), lr=lr, fused=True)
 
 
 def momentum(
     model: nn.Module, *, lr: Positive, momentum: ProperFraction, **decay: Unpack[Decay]
 ) -> torch.optim.Optimizer:
     """Gradient descent along a decaying sum of the gradients so far (heavy ball)."""
-    return torch.optim.SGD(_groups(model, **decay), lr=lr, momentum=momentum, fused=True)
+    return _unguarded(torch.optim.SGD)(_groups(model, **decay), lr=lr, momentum=momentum, fused=True)
 
 
 def nesterov(
     model: nn.Module, *, lr: Positive, momentum: InnerFraction, **decay: Unpack[Decay]
 ) -> torch.optim.Optimizer:
     """Momentum with the look-ahead of Nesterov, in the form of Sutskever et al. 2013."""
-    return torch.optim.SGD(_groups(model, **decay), lr=lr, momentum=momentum, nesterov=True, fused=True)
+    return _unguarded(torch.optim.SGD)(_groups(model, **decay), lr=lr, momentum=momentum, nesterov=True, fused=True)
 
 
 def adagrad(
     model: nn.Module, *, lr: Positive, initial_accumulator: NonNegative, eps: Positive, **decay: Unpack[Decay]
 ) -> torch.optim.Optimizer:
     """A rate for each weight that falls with the sum of its squared gradients (Duchi et al. 2011)."""
-    return torch.optim.Adagrad(
+    return _unguarded(torch.optim.Adagrad)(
         _groups(model, **decay), lr=lr, initial_accumulator_value=initial_accumulator, eps=eps, fused=_on_cpu(model)
     )
 
@@ -59,7 +64,7 @@ def adadelta(
     model: nn.Module, *, lr: Positive, rho: ProperFraction, eps: Positive, **decay: Unpack[Decay]
 ) -> torch.optim.Optimizer:
     """Steps in the ratio of past steps to past gradients, so that the usual `lr` is 1 (arXiv:1212.5701)."""
-    return torch.optim.Adadelta(_groups(model, **decay), lr=lr, rho=rho, eps=eps)
+    return _unguarded(torch.optim.Adadelta)(_groups(model, **decay), lr=lr, rho=rho, eps=eps)
 
 
 def rmsprop(
@@ -74,7 +79,7 @@ def rmsprop(
 ) -> torch.optim.Optimizer:
     """Gradients over the root of their running mean square (Hinton's lecture 6e); `centered`: over their deviation."""
     groups = _groups(model, **decay)
-    return torch.optim.RMSprop(groups, lr=lr, alpha=alpha, eps=eps, momentum=momentum, centered=centered)
+    return _unguarded(torch.optim.RMSprop)(groups, lr=lr, alpha=alpha, eps=eps, momentum=momentum, centered=centered)
 
 
 class Moments(Decay):
@@ -87,22 +92,22 @@ class Moments(Decay):
 
 def adam(model: nn.Module, **moments: Unpack[Moments]) -> torch.optim.Optimizer:
     """Adam (arXiv:1412.6980); its weight decay is added to the gradient."""
-    return torch.optim.Adam(fused=True, **_adams(model, **moments))
+    return _unguarded(torch.optim.Adam)(fused=True, **_adams(model, **moments))
 
 
 def adamw(model: nn.Module, **moments: Unpack[Moments]) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay (arXiv:1711.05101)."""
-    return torch.optim.AdamW(fused=True, **_adams(model, **moments))
+    return _unguarded(torch.optim.AdamW)(fused=True, **_adams(model, **moments))
 
 
 def nadam(model: nn.Module, **moments: Unpack[Moments]) -> torch.optim.Optimizer:
     """Adam with Nesterov's look-ahead (Dozat 2016); its weight decay is added to the gradient."""
-    return torch.optim.NAdam(**_adams(model, **moments))
+    return _unguarded(torch.optim.NAdam)(**_adams(model, **moments))
 
 
 def radam(model: nn.Module, **moments: Unpack[Moments]) -> torch.optim.Optimizer:
     """Adam that takes momentum's steps until its variances can be trusted (arXiv:1908.03265)."""
-    return torch.optim.RAdam(**_adams(model, **moments))
+    return _unguarded(torch.optim.RAdam)(**_adams(model, **moments))
 
 
 def sam(
@@ -137,7 +142,7 @@ def adam_to_sgd(
     model: nn.Module, *, switch: InnerFraction | None, tolerance: Positive, **moments: Unpack[Moments]
 ) -> torch.optim.Optimizer:
     """Adam, then SGD with the rate that fits Adam's steps: `AdamToSGD`."""
-    return AdamToSGD(switch=switch, tolerance=tolerance, **_adams(model, **moments))
+    return _unguarded(AdamToSGD)(switch=switch, tolerance=tolerance, **_adams(model, **moments))
 
 
 class AdamToSGD(torch.optim.Optimizer):
@@ -286,6 +291,19 @@ def _running_statistics_kept(model: nn.Module) -> Iterator[None]:
     yield
     for norm in norms:
         norm.track_running_stats = True
+
+
+def _unguarded(kind: type[Kind]) -> type[Kind]:
+    """The optimizer without the guards that torch has put around it for its compiler.
+
+    They matter only where an optimizer's own methods are compiled, which none are here, and import the compiler at the
+    first call: more than all else that a training's start takes.
+    """
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in _GUARDED}
+    unguarded: type[Kind] = type(
+        kind.__name__, (kind,), {**methods, "step": torch.no_grad()(inspect.unwrap(kind.step))}
+    )
+    return unguarded
 
 
 def _groups(model: nn.Module, weight_decay: float, decay_all: bool) -> list[dict[str, Any]]:

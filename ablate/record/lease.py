@@ -12,13 +12,12 @@ import socket
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
-import psutil
 from annotated_types import Gt
-from filelock import FileLock
 from pydantic import TypeAdapter
 
 from ablate.error import BusyError
@@ -44,6 +43,8 @@ class Owner:
     @staticmethod
     def this() -> Owner:
         """The process that asks."""
+        import psutil
+
         return Owner(socket.gethostname(), _space(), os.getpid(), psutil.Process().create_time(), uuid.uuid4().hex)
 
     def __str__(self) -> str:
@@ -57,6 +58,8 @@ class Owner:
         """Whether it is known to have ended; of another machine's process nothing is known."""
         if not self.is_of_this_machine():
             return False
+        import psutil
+
         try:
             process = psutil.Process(self.pid)
             return (
@@ -80,7 +83,7 @@ class Lease:
     def __enter__(self) -> Lease:
         """Take the lease. Raises `BusyError` where another process has it."""
         self._guard.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._guard):  # only while taking it: held by the system, so never left behind
+        with _locked(self._guard):  # only while taking it: held by the system, so never left behind
             if owner := holder(self._file.parent, self._guard):
                 raise BusyError(busy(self._file.parent, owner))
             with write_atomically(self._file) as file:
@@ -99,7 +102,7 @@ class Lease:
     def confirmed(self) -> Iterator[None]:
         """A context in which nobody takes over, to put a file in its place. Raises `BusyError` where somebody has."""
         self._guard.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._guard):
+        with _locked(self._guard):
             self.check()
             yield
 
@@ -138,6 +141,12 @@ def holder(folder: Path, clock: Path) -> Owner | None:
         return None
     # One from the future was left by a clock that has been set back since: nobody renews it.
     return owner if abs(age) < LEASE_SECONDS else None
+
+
+def _locked(guard: Path) -> AbstractContextManager[object]:
+    from filelock import FileLock  # which imports more than a finished run's answer needs
+
+    return FileLock(guard)
 
 
 def _read(file: Path) -> Owner | None:

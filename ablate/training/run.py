@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from ablate.config import compose
-from ablate.config.check import check_settings, instantiate, node_problems, refuse
+from ablate.config.check import check_settings, instantiate
 from ablate.config.override import name_of
-from ablate.config.settings import GROUPS, Config
+from ablate.config.settings import Config
 from ablate.display import Screen, line, summary
-from ablate.error import BusyError, TakenError, UserError, refusing
+from ablate.error import BusyError, TakenError, refusing
 from ablate.interruption import Interruption
 from ablate.record import layout, store, team, tracking
 from ablate.record.claim import Claim, Claims
@@ -81,14 +81,9 @@ def identify(composed: DictConfig, screen: Screen, differences: Differences | No
     """
     config, choices, overrides = settings_of(composed)
     places = Layout(Path(config["output_dir"]))
-    try:
-        corpus = instantiate(config, "data")
-        with refusing():
-            fingerprint = corpus.fingerprint(places.cache, screen.track)
-    except UserError as error:
-        others = [line for group in GROUPS if group != "data" for line in node_problems(config, group)]
-        refuse([*str(error).splitlines(), *others])
-        raise
+    corpus = instantiate(config, "data")
+    with refusing():
+        fingerprint = corpus.fingerprint(places.cache, screen.track)
     folder = RunFolder(places, key(config, fingerprint))
     if config["study"]["arm"]:
         name = config["study"]["arm"]

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import psutil
-
 from ablate.config.settings import Config
 from ablate.display import Sweep
 from ablate.recipe.data.corpus import drawing_seed
@@ -20,12 +18,17 @@ if TYPE_CHECKING:
 _OF_A_WINDOW = "context"  # the one key of a corpus that its table does not depend on
 
 
+def _memory() -> int:
+    import psutil
+
+    return psutil.virtual_memory().total
+
+
 class Tables:
     """The normalized tables of the latest runs, as many as fit into a quarter of the memory."""
 
     def __init__(self) -> None:
         self._made: dict[str, tuple[FrameTable, FrameTable]] = {}
-        self._limit = psutil.virtual_memory().total // 4
 
     def get(
         self, config: Config, fingerprint: str, make: Callable[[], tuple[FrameTable, FrameTable]]
@@ -45,7 +48,7 @@ class Tables:
         """Let go of the oldest until one more of the largest would fit."""
         while self._made:
             sizes = [sum(table.nbytes for table in tables) for tables in self._made.values()]
-            if sum(sizes) + max(sizes) <= self._limit:
+            if sum(sizes) + max(sizes) <= _memory() // 4:
                 return
             del self._made[next(iter(self._made))]
 

@@ -13,15 +13,13 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-import numpy as np
-from filelock import FileLock, Timeout
-
 from ablate.error import clipped
 from ablate.file import check_plain, write_atomically
 from ablate.recipe.data.content import Content, name_of
 from ablate.recipe.data.subset import subset
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 _FORMAT = 2  # of the file, and of what is checked before an utterance gets into it
@@ -133,6 +131,7 @@ class Recordings:
 
         Raises `DamagedError` if the file is not what was written.
         """
+        import numpy as np
         import torch
 
         with self._reading() as file:
@@ -165,6 +164,8 @@ def cached(
     sources = look()
     if found := _open(path, sources.identity, num_mfcc):
         return found
+    from filelock import FileLock
+
     path.parent.mkdir(parents=True, exist_ok=True)
     _tidy(path.parent)
     with FileLock(_lock(path)):  # one process makes it, the others wait
@@ -181,6 +182,8 @@ def cached(
 
 def _tidy(folder: Path) -> None:
     """Remove what killed processes have left: the beginnings of files that nobody is making."""
+    from filelock import FileLock, Timeout
+
     for left in folder.glob(f".*{_SUFFIX}.*.tmp"):
         made = left.name[1:].partition(_SUFFIX)[0] + _SUFFIX
         with contextlib.suppress(Timeout), FileLock(_lock(folder / made), timeout=0):
@@ -192,6 +195,8 @@ def _lock(path: Path) -> str:
 
 
 def _write(file: BinaryIO, identity: str, num_mfcc: int, utterances: Iterable[Utterance | Fault]) -> None:
+    import numpy as np
+
     entries = []
     for each in utterances:
         if isinstance(each, Fault):

@@ -9,10 +9,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-import numpy as np
-from numpy.lib.format import MAGIC_PREFIX, read_array_header_1_0, read_array_header_2_0, read_magic
+from typing import TYPE_CHECKING, Literal
 
 from ablate.quantity import PositiveFraction
 from ablate.recipe.data.cache import Fault, Recordings, Sources, Utterance, cached
@@ -21,7 +18,10 @@ from ablate.recipe.data.corpus import Boundary, Context, Dtype, Name, Split, com
 from ablate.recipe.data.fault import OnBadUtterance, noted, settle
 from ablate.recipe.data.folder import File, elsewhere, files, listing
 from ablate.recipe.data.left_out import identity, leaving_out
-from ablate.recipe.data.phoneme import PHONEMES, SILENCES, UNKNOWN, indices, without_boundaries
+from ablate.recipe.data.phoneme import PHONEMES, SILENCES, indices, unknown, without_boundaries
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _ASKED_FILES = 25
 
@@ -153,7 +153,7 @@ def _read(folder: Path, found: Sequence[Content], num_mfcc: int, track: Track) -
                 spelled = _transcript(folder / transcript)
                 labels = indices(spelled)
         elif features is not None:
-            labels = np.full(len(features), UNKNOWN)
+            labels = unknown(len(features))
         if features is not None and spelled is not None and len(features) != len(spelled):
             faults.append(f"{transcript}: {len(spelled)} labels, where {mfcc} has {len(features)} frames")
         if faults or features is None or labels is None:
@@ -192,6 +192,8 @@ def _features(file: Path, *, map_only: bool = False) -> np.ndarray:
 
 def _finite(features: np.ndarray, num_mfcc: int) -> np.ndarray:
     """The features in float32, if there are `num_mfcc` a frame and they are finite."""
+    import numpy as np
+
     problems = []
     if features.shape[1] != num_mfcc:
         problems.append(f"{features.shape[1]} coefficients, where most of the training split has {num_mfcc}")
@@ -213,6 +215,8 @@ def _transcript(file: Path) -> np.ndarray:
 
 
 def _array(file: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
+    import numpy as np
+
     try:
         array = np.load(file, mmap_mode=mmap_mode, allow_pickle=False)
     except OSError:
@@ -226,6 +230,8 @@ def _array(file: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
 
 def _unreadable(file: Path) -> str:
     """Why numpy does not load a file: its own words advise to trust it."""
+    from numpy.lib.format import MAGIC_PREFIX, read_array_header_1_0, read_array_header_2_0, read_magic
+
     with file.open("rb") as stream:
         if stream.read(len(MAGIC_PREFIX)) != MAGIC_PREFIX:
             return "not an .npy file"

@@ -1,23 +1,26 @@
 """The phonemes that a frame can be, in the course's order, and the spellings under which they come."""
 
-import difflib
-from collections.abc import Iterable
+from __future__ import annotations
 
-import numpy as np
+import difflib
+import functools
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 PHONEMES = """
 SIL AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH
 """.split()
 
-UNKNOWN = np.uint8(255)
+UNKNOWN = 255
 """The label of a frame that has none; no class, so that nothing can take it for one."""
 
 SILENCES = ("SIL", "[SIL]", "<sil>")
 """How terms have spelled the class of silence."""
 
 _INDEX = {phoneme: index for index, phoneme in enumerate(PHONEMES)} | dict.fromkeys(SILENCES, 0)
-_SPELLINGS = np.array(sorted(_INDEX))
-_CLASSES = np.array([_INDEX[spelling] for spelling in _SPELLINGS], np.uint8)
 _BOUNDARIES = {"[SOS]", "<sos>", "[EOS]", "<eos>"}
 
 
@@ -26,14 +29,34 @@ def indices(labels: np.ndarray) -> np.ndarray:
 
     Raises `ValueError` that names each label which is no phoneme, and the phoneme nearest to it.
 
+    >>> import numpy as np
     >>> indices(np.array(["SIL", "[SIL]", "AA", "ZH"]))
     array([ 0,  0,  1, 39], dtype=uint8)
     """
-    position = np.minimum(np.searchsorted(_SPELLINGS, labels), len(_SPELLINGS) - 1)
-    unknown = np.flatnonzero(_SPELLINGS[position] != labels)
-    if len(unknown):
-        raise ValueError(unknown_labels(((str(labels[frame]), f"frame {frame}") for frame in unknown), _INDEX))
-    return _CLASSES[position]
+    import numpy as np
+
+    spellings, classes = _known()
+    position = np.minimum(np.searchsorted(spellings, labels), len(spellings) - 1)
+    wrong = np.flatnonzero(spellings[position] != labels)
+    if len(wrong):
+        raise ValueError(unknown_labels(((str(labels[frame]), f"frame {frame}") for frame in wrong), _INDEX))
+    return classes[position]
+
+
+@functools.cache
+def _known() -> tuple[np.ndarray, np.ndarray]:
+    """All spellings, sorted, and the class of each."""
+    import numpy as np
+
+    spellings = sorted(_INDEX)
+    return np.array(spellings), np.array([_INDEX[spelling] for spelling in spellings], np.uint8)
+
+
+def unknown(num_frames: int) -> np.ndarray:
+    """Labels (frames,) uint8 of frames of which none is known."""
+    import numpy as np
+
+    return np.full(num_frames, UNKNOWN, np.uint8)
 
 
 def unknown_labels(unknown: Iterable[tuple[str, str]], known: Iterable[str]) -> str:
@@ -56,6 +79,7 @@ def unknown_labels(unknown: Iterable[tuple[str, str]], known: Iterable[str]) -> 
 def without_boundaries(transcript: np.ndarray) -> np.ndarray:
     """The transcript (labels,) without the start and end tokens that some terms' files carry.
 
+    >>> import numpy as np
     >>> without_boundaries(np.array(["[SOS]", "SIL", "AA", "[EOS]"]))
     array(['SIL', 'AA'], dtype='<U5')
     """

@@ -13,9 +13,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
-import numpy as np
 from annotated_types import Ge, Le, Len
 
 from ablate.quantity import Count, Fraction, NonNegativeInteger, PositiveFraction
@@ -38,6 +37,9 @@ from ablate.recipe.data.espeak.sentence import sentence
 from ablate.recipe.data.installed import bits_version
 from ablate.recipe.data.left_out import identity, leaving_out
 from ablate.recipe.data.phoneme import PHONEMES
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _RECIPE_VERSION = 1  # raise it when the same settings make other speech
 _PACKAGES = ("espeakng-loader", "torchaudio")
@@ -223,6 +225,8 @@ class Espeak:
 
 def _speak(requests: list[dict[str, Any]]) -> Iterator[tuple[np.ndarray, list[tuple[int, str]]]]:
     """Audio (samples,) int16 and phoneme events of each request, from a fresh process of the engine."""
+    import numpy as np
+
     root = str(Path(__file__).parents[4])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])}
     command = [sys.executable, "-c", "from ablate.recipe.data.espeak.engine import serve; serve()"]

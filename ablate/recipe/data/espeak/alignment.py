@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from ablate.recipe.data.espeak.engine import SAMPLE_RATE_HZ
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _MNEMONICS = """
 SIL _ _: _! |
@@ -102,6 +104,8 @@ def _phonemes(events: Sequence[tuple[int, str]], end: int, accent: str) -> list[
 
 
 def _own_closures(audio: np.ndarray, segments: Sequence[Segment]) -> list[Segment]:
+    import numpy as np
+
     loud = np.abs(audio.astype(np.int32)) >= _QUIET
     moved = list(segments[:1])
     for (before, previous), (start, phoneme) in itertools.pairwise(segments):
