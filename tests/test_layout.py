@@ -51,6 +51,7 @@ COVERED_ELSEWHERE = {
     "quantity.py": "config/test_check.py",
     "bench/data.py": "test_bench.py",
     "bench/faults.py": "test_bench.py",
+    "bench/histories.py": "multirun/test_claiming.py",
     "bench/kills.py": "test_bench.py",
     "bench/mistake.py": "test_bench.py",
     "inference/portable.py": "inference/test_trained.py",

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ablate.bench import data, faults, kills, study, verdicts
+from ablate.bench import data, faults, histories, kills, study, verdicts
 from ablate.command.frame import framed
 
 
@@ -32,6 +32,13 @@ def _bench(arguments: list[str]) -> int:
     command.add_argument("--kills", type=int, default=50, help="how often (default: %(default)s)")
     command.add_argument("--seed", type=int, default=0, help="draws the moments (default: %(default)s)")
     command.set_defaults(run=lambda given: study.team(given.kills, given.seed))
+
+    command = commands.add_parser(
+        "claims", help="play random histories of members who take runs as they go: none is lost, none repeated"
+    )
+    command.add_argument("--histories", type=int, default=10_000, help="how many (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="draws them (default: %(default)s)")
+    command.set_defaults(run=lambda given: histories.histories(given.histories, given.seed))
 
     command = commands.add_parser(
         "sweep", help="what a study costs beside its trainings: planned, asked again, from run to run"

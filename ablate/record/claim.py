@@ -12,6 +12,7 @@ clocks need not agree.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import shutil
 import threading
@@ -188,9 +189,14 @@ class Claim:
 
 def _read(path: Path) -> Entry:
     try:
-        return TypeAdapter(Entry).validate_json(read_plain(path, _MOST_BYTES) or b"")
+        return _adapter().validate_json(read_plain(path, _MOST_BYTES) or b"")
     except ValueError:  # its writer is at it, or has died at it
         return Entry("claimed", _NOBODY)
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[Entry]:
+    return TypeAdapter(Entry)
 
 
 def _text(content: Mapping[str, Any]) -> bytes:

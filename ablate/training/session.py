@@ -25,9 +25,10 @@ def _memory() -> int:
 
 
 class Tables:
-    """The normalized tables of the latest runs, as many as fit into a quarter of the memory."""
+    """The normalized tables of the latest runs, as many as fit into so many bytes, or a quarter of the memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int | None = None) -> None:
+        self._most_bytes = most_bytes
         self._made: dict[str, tuple[FrameTable, FrameTable]] = {}
 
     def get(
@@ -48,7 +49,7 @@ class Tables:
         """Let go of the oldest until one more of the largest would fit."""
         while self._made:
             sizes = [sum(table.nbytes for table in tables) for tables in self._made.values()]
-            if sum(sizes) + max(sizes) <= _memory() // 4:
+            if sum(sizes) + max(sizes) <= (self._most_bytes or _memory() // 4):
                 return
             del self._made[next(iter(self._made))]
 

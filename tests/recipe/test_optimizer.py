@@ -1,5 +1,7 @@
 """Each option takes the steps of torch.optim's class or of the paper, and decays what it says."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -240,3 +242,23 @@ def test_after_the_switch_the_schedule_goes_on() -> None:
         fresh.step()
         moves.append(float((bowl.bias.detach() - before).abs()))
     assert moves[0] == pytest.approx(2 * moves[1]) and moves[0] > 0
+
+
+def test_a_training_imports_no_compiler_and_torchs_own_still_works() -> None:
+    code = """
+import sys, torch
+from ablate.recipe import optimizer
+before = torch.optim.AdamW.step, torch.optim.Optimizer.add_param_group
+model = torch.nn.Linear(3, 2)
+made = optimizer.adamw(model, lr=0.1, betas=[0.9, 0.99], eps=1e-8, weight_decay=0.0, decay_all=False)
+model(torch.ones(4, 3)).sum().backward()
+made.step()
+made.zero_grad()
+made.load_state_dict(made.state_dict())
+print("torch._dynamo" in sys.modules, isinstance(made, torch.optim.AdamW))
+print((torch.optim.AdamW.step, torch.optim.Optimizer.add_param_group) == before)
+compiled = torch.compile(model, backend="eager")
+print(torch.equal(compiled(torch.ones(4, 3)), model(torch.ones(4, 3))), "torch._dynamo" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True", "True", "True", "True"]

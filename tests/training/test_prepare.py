@@ -68,8 +68,7 @@ def loads(
     overrides: list[list[str]], folder: Path, *, limit: int = 1 << 40, fingerprints: Iterable[str] = repeat("")
 ) -> list[bool]:
     """Whether each run's data are loaded, in this order in one process."""
-    tables = Tables()
-    tables._limit = limit
+    tables = Tables(limit)
     found = []
     for each, fingerprint in zip(overrides, fingerprints, strict=False):
         made: list[Any] = []
