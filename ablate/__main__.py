@@ -10,17 +10,33 @@ import sys
 from ablate.interruption import as_keyboard_interrupt
 
 COMMANDS = {
-    "run": ("ablate.run", "a run (`ablate arch=pyramid`), a study (`ablate -m arch=cylinder,pyramid study.seeds=3`)"),
-    "audit": ("ablate.audit.__main__", "what is wrong with data, before anyone trains on them: findings, and a page"),
-    "status": ("ablate.status", "how far a study is, and what it shows so far"),
-    "resume": ("ablate.resume", "go on with a study by its name, by the command that began it"),
-    "collect": ("ablate.collect.__main__", "merge copied folders of team-mates, and say what still lacks, and why"),
-    "predict": ("ablate.predict", "labels of the test split by one run or several together, to be handed in"),
-    "report": ("ablate.report.__main__", "what mattered in a study: verdicts, tables and a page"),
-    "help": ("ablate.help", "what a group, an option or a key means, its default and what it may be; --help lists all"),
-    "bench": ("ablate.bench.__main__", "promises that take long to prove, measured on this machine"),
+    "run": "ablate.run",
+    "audit": "ablate.audit.__main__",
+    "status": "ablate.status",
+    "resume": "ablate.resume",
+    "collect": "ablate.collect.__main__",
+    "predict": "ablate.predict",
+    "report": "ablate.report.__main__",
+    "next": "ablate.next",
+    "confirm": "ablate.confirm",
+    "decide": "ablate.decide",
+    "help": "ablate.help",
+    "bench": "ablate.bench.__main__",
 }
-"""Each command's module, which has `main(arguments)` that gives an exit code, and what it does."""
+"""Each command's module, which has `main(arguments)` that gives an exit code."""
+
+_TOLD = {
+    "run": "a run (`ablate arch=pyramid`), a study (`ablate -m arch=cylinder,pyramid study.seeds=3`)",
+    "audit": "what is wrong with data, before anyone trains on them: findings, and a page",
+    "status|resume NAME": "how far a study is; go on with it by its name",
+    "collect FOLDER...": "merge copied folders of team-mates, and say what still lacks, and why",
+    "report NAME": "what mattered in a study: verdicts, tables and a page",
+    "next|confirm|decide NAME": "what would settle the rest; the winner on fresh seeds; what you decide, and on what",
+    "predict RUN...": "labels of the test split by one run or several together, to be handed in",
+    "help TOPIC": "what a group, an option or a key means, its default and what it may be; --help lists all",
+    "bench WHAT": "promises that take long to prove, measured on this machine",
+}
+"""What there is, for who asks for nothing: ten lines with the first, however many commands join."""
 
 
 def script() -> None:
@@ -31,9 +47,9 @@ def script() -> None:
 def main(arguments: list[str]) -> int:
     """Carry out the command that is named first; its exit code."""
     if not arguments:
-        width = max(map(len, COMMANDS))
+        width = max(map(len, _TOLD))
         print("ablate: what mattered, was it luck, and who should run what next")
-        print("\n".join(f"ablate {name.ljust(width)}  {what}" for name, (_, what) in COMMANDS.items()))
+        print("\n".join(f"ablate {names.ljust(width)}  {what}" for names, what in _TOLD.items()))
         return 0
     if arguments[0] == "help" and len(arguments) == 2 and arguments[1] in COMMANDS:
         arguments = [arguments[1], "--help"]
@@ -46,7 +62,7 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         signal.signal(signal.SIGTERM, as_keyboard_interrupt)  # from here on, while modules load too
-        code: int = importlib.import_module(COMMANDS[name][0]).main(rest)
+        code: int = importlib.import_module(COMMANDS[name]).main(rest)
         return code
     except KeyboardInterrupt:
         print("ablate: interrupted", file=sys.stderr)

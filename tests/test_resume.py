@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ablate.__main__ import main as front_door
 from ablate.resume import main
 from ablate.run import command
 
@@ -82,3 +83,32 @@ def test_what_is_not_there_is_said(begun: Path, capsys: pytest.CaptureFixture[st
     (begun / "studies/s/command.json").unlink()
     assert main(["s"]) == 2
     assert "command.json: not there; give the study's own command, which writes it" in capsys.readouterr().err
+
+
+def test_an_arm_stops_where_it_has_seeds_enough(begun: Path) -> None:
+    assert main(["s", "team.member=2", "--output-dir", str(begun)]) == 0
+    more = ["study.seeds=3", 'study.stop=["arch=pyramid: 2"]', "team.size=1", "team.member=1"]
+    assert main(["s", "--output-dir", str(begun), *more]) == 0
+    cells = plan(begun)["cells"]
+    assert isinstance(cells, list)
+    assert sorted((each["arm"], each["seed"]) for each in cells) == [
+        ("arch=cylinder", 0), ("arch=cylinder", 1), ("arch=cylinder", 2), ("arch=pyramid", 0), ("arch=pyramid", 1),
+    ]  # fmt: skip
+    assert len(results(begun)) == 5
+
+
+def test_the_winner_is_confirmed_on_fresh_seeds_and_the_report_tells(
+    begun: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["s", "team.member=2", "--output-dir", str(begun)]) == 0
+    capsys.readouterr()
+    assert front_door(["confirm", "s", "--output-dir", str(begun), "--arm", "arch=pyramid"]) == 0
+    assert len(results(begun)) == 4 + 6
+    confirming = json.loads((begun / "studies/s-confirm/plan.json").read_text())
+    assert {each["seed"] for each in confirming["cells"]} == {2, 3, 4}
+    assert [each["arm"] for each in confirming["cells"][:2]] == ["arch=cylinder", "arch=pyramid"]
+    capsys.readouterr()
+    assert front_door(["report", "s", "--output-dir", str(begun)]) == 0
+    assert "on fresh seeds (3 of s-confirm): arch=pyramid " in capsys.readouterr().out
+    assert front_door(["confirm", "s", "--output-dir", str(begun), "--arm", "arch=cylinder"]) == 2
+    assert "expected an arm of s but its baseline: arch=pyramid" in capsys.readouterr().err

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ablate.bench import data, faults, histories, kills, study, verdicts
+from ablate.bench import data, faults, following, histories, kills, study, verdicts
 from ablate.command.frame import framed
 
 
@@ -65,6 +65,11 @@ def _bench(arguments: list[str]) -> int:
     command.add_argument("--studies", type=int, default=4000, help="of each kind (default: %(default)s)")
     command.add_argument("--seed", type=int, default=0, help="draws them (default: %(default)s)")
     command.set_defaults(run=lambda given: verdicts.verdicts(given.studies, given.seed))
+
+    command = commands.add_parser("next", help="go on with simulated studies as `ablate next` says, and all arms alike")
+    command.add_argument("--studies", type=int, default=500, help="of each kind (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="draws them (default: %(default)s)")
+    command.set_defaults(run=lambda given: following.nexts(given.studies, given.seed))
 
     given = parser.parse_args(arguments)
     code: int = given.run(given)

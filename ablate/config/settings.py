@@ -77,6 +77,7 @@ class Study(TypedDict):
     resolution: Resolution
     exclude: list[str]
     seeds: Annotated[Count, Le(1000)] | Annotated[list[NonNegativeInteger], Len(1, 1000)] | None
+    stop: list[str]
     margin: Positive | None
     dry_run: bool
     coverage: bool

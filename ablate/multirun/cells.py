@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,9 +104,14 @@ def ask(composer: Composer, arguments: Sequence[str]) -> Asked:
     team.check(base)
     arms, aliases = _arms(base["study"], given.factors)
     seeds = _seeds(base)
-    if (number := len(arms) * len(seeds)) > design.MOST_RUNS:
+    varied = [factor for factor in given.factors if len(factor.levels) > 1]
+    with refusing():
+        named = {design.label(varied, arm): arm for arm in arms}
+        seeds_of = design.seeds_of(list(named), seeds, [_canonical_stop(each) for each in base["study"]["stop"]])
+    if (number := sum(map(len, seeds_of.values()))) > design.MOST_RUNS:
         raise UserError(f"study: expected at most {design.MOST_RUNS:,} runs, found {number:,}; {_FEWER}")
-    composed = sorted(_compose_all(composer, given, arms, seeds), key=lambda cell: seeds.index(cell.seed))
+    all_cells = _compose_all(composer, given, named, seeds_of)
+    composed = sorted(all_cells, key=lambda cell: seeds.index(cell.seed))
     cells, equal = _distinct(composed)
     command = _command(composer, arguments, base)
     return Asked(base, whole, given.factors, aliases, cells, command, [*notes, *equal])
@@ -326,7 +331,14 @@ def _canonical_pattern(pattern: str) -> str:
     return ",".join(f"{part.key_or_group}={part.get_value_element_as_str()}" for part in parts) or pattern
 
 
-def _compose_all(composer: Composer, given: _Given, arms: Sequence[Arm], seeds: Sequence[int]) -> list[Composed]:
+def _canonical_stop(entry: str) -> str:
+    arm, _, number = entry.rpartition(":")
+    return f"{_canonical_pattern(arm)}:{number}" if number else entry
+
+
+def _compose_all(
+    composer: Composer, given: _Given, arms: Mapping[str, Arm], seeds_of: Mapping[str, Sequence[int]]
+) -> list[Composed]:
     """Every cell, composed and checked as far as that needs no torch; an arm once for all its seeds.
 
     Raises `UserError` that names all mistakes of all arms.
@@ -338,11 +350,11 @@ def _compose_all(composer: Composer, given: _Given, arms: Sequence[Arm], seeds: 
     shared = [*fixed, *given.levels(single, [factor.levels[0] for factor in single])]
     compositions, fingerprints = Compositions(composer), dict[str, str]()
     cells, problems = list[Composed](), dict[str, str]()
-    for arm in arms:
-        levels, name = given.levels(varied, arm), design.label(varied, arm)
+    for name, arm in arms.items():
+        levels = given.levels(varied, arm)
         try:
             composed = compositions.compose([*shared, *levels])
-            for seed in seeds:
+            for seed in seeds_of[name]:
                 composed["seed"] = seed
                 cells.append(_cell(composed, (name, seed), shared, levels, fingerprints))
         except UserError as error:

@@ -242,8 +242,8 @@ def _describe(made: Plan, member: int | None, places: Layout, theirs: Mapping[st
         if result and (accuracy := result["metrics"]["val/accuracy"]) is not None:
             finished[each.arm, each.seed] = accuracy
     screen.say(
-        f"study {made.study}, plan {made.plan_id}: {made.design} of {len(made.arms)} arms x {len(made.seeds)} seeds = "
-        f"{len(made.cells)} runs; baseline {made.baseline}"
+        f"study {made.study}, plan {made.plan_id}: {made.design} of {len(made.arms)} arms x {_seeds(made)}; "
+        f"baseline {made.baseline}"
     )
     if made.question:
         screen.say(f"question: {made.question}")
@@ -262,6 +262,13 @@ def _describe(made: Plan, member: int | None, places: Layout, theirs: Mapping[st
     for line in plan.limits(made, detectable, noise, shares.are_split(len(made.seeds), made.size)):
         screen.say(line)
     return credits
+
+
+def _seeds(made: Plan) -> str:
+    """How many seeds, and what that makes."""
+    is_whole = len(made.cells) == len(made.arms) * len(made.seeds)
+    number = f"{len(made.seeds)} seeds"
+    return f"{number} = {len(made.cells)} runs" if is_whole else f"at most {number}: {len(made.cells)} runs"
 
 
 def _cover(made: Plan, screen: Screen, *, must_be_whole: bool) -> None:

@@ -25,6 +25,7 @@ _EARLIER = "earlier-"
 PLAN = "plan.json"
 _COMMAND = "command.json"
 _STORES = "stores.json"
+_DECISIONS = "decisions.jsonl"
 UNSYNCED = "unsynced.txt"
 PAGE = "report.html"
 RUNS_TABLE = "runs.csv"
@@ -85,6 +86,10 @@ class Layout:
     def stores(self, study: str) -> Path:
         """The folders of team-mates that a study's command named on this machine."""
         return self.study(study) / _STORES
+
+    def decisions(self, study: str) -> Path:
+        """What a team has decided on a study, a line each."""
+        return self.study(study) / _DECISIONS
 
     def earlier_plan(self, study: str, plan_id: str) -> Path:
         """A plan that the study had before."""

@@ -155,6 +155,19 @@ class TestRecord(TypedDict):
     data: str
 
 
+@with_config(_LENIENT)
+class DecisionRecord(TypedDict):
+    """A decision on a study, with the digest of what all runs had shown, and the verdicts that it stands on."""
+
+    time: str
+    by: str
+    text: str
+    plan_id: str
+    seeds: Number
+    evidence: str
+    verdicts: dict[str, str]
+
+
 class Utterance(TypedDict):
     """Counts of a validation utterance."""
 
@@ -260,6 +273,15 @@ def stores(places: Layout, study: str) -> list[str]:
     """The folders of team-mates that a study's command named here. Raises `UserError` where the file is malformed."""
     remedy = "delete it, or name them anew: 'team.stores=[...]'"
     return _read(places.stores(study), lambda content: list(_valid(list[str], json.loads(content))), remedy) or []
+
+
+def decisions(places: Layout, study: str) -> list[DecisionRecord]:
+    """What is decided on a study, the first the first. Raises `UserError` where the file is malformed."""
+
+    def parse(content: bytes) -> list[DecisionRecord]:
+        return [_valid(DecisionRecord, json.loads(line)) for line in content.splitlines()]
+
+    return _read(places.decisions(study), parse, "mend its line, or move the file away") or []
 
 
 def earlier_plans(places: Layout, study: str) -> list[PlanRecord]:

@@ -253,6 +253,12 @@ def write_stores(places: Layout, study: str, folders: Sequence[str]) -> None:
         file.write((json.dumps(list(folders), indent=1) + "\n").encode())
 
 
+def add_decision(places: Layout, study: str, decided: Sequence[Mapping[str, Any]]) -> None:
+    """All that is decided on a study, the last one new."""
+    with write_atomically(places.decisions(study)) as file:
+        file.write("".join(json.dumps(each) + "\n" for each in decided).encode())
+
+
 def write_unsynced(places: Layout, study: str, folders: Iterable[Path]) -> Path:
     """A file of the study with a path a line: what wandb's server does not have."""
     path = places.study(study) / layout.UNSYNCED

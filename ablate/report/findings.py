@@ -9,9 +9,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from ablate.config.override import for_shell, name_of, value_of
 from ablate.error import UserError
 from ablate.record import reading
+from ablate.report.confirmation import best as best_arm
+from ablate.report.confirmation import confirmation, typed
 from ablate.report.gather import Study
 from ablate.report.judging import model_of
 from ablate.study import effects
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _MOST_RESAMPLED = 6  # arms of the largest effects, whose utterances are read
 _FACTORIAL = ("grid", "fraction")
-_FRESH_SEEDS = 3  # at least
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Findings:
 def findings(study: Study, judgement: Judgement) -> Findings:
     """All of it, as far as the records tell; what is malformed is named among the study's notes."""
     model = model_of(study, judgement)
-    ahead = [each for each in judgement.verdicts if each.effect is not None and each.effect > 0]
-    best = max(ahead, key=lambda each: each.effect or 0.0, default=None)
+    picked = best_arm(judgement)
+    best = next((each for each in judgement.verdicts if each.arm == picked), None)
     main, both = effects_of_factors(study, model)
     return Findings(
         main=main,
@@ -65,7 +65,7 @@ def findings(study: Study, judgement: Judgement) -> Findings:
         steps=effects.steps(model, study.arms) if study.plan["design"] == "path" else [],
         best=best,
         kept=effects.shrinkage(model),
-        confirmation=_confirmation(study, best.arm) if best else None,
+        confirmation=typed(asked) if best and (asked := confirmation(study, best.arm)) else None,
         dev_set=_dev_sets(study, judgement),
         confused=_confused(study, judgement),
     )
@@ -114,28 +114,6 @@ def origins(study: Study) -> list[tuple[str, str]]:
         (name, ", ".join(value if len(counts) == 1 else f"{value} ({number} runs)" for value, number in counts))
         for name, counts in several.items()
     ]
-
-
-def _confirmation(study: Study, arm: str) -> str | None:
-    """The command that runs an arm and the baseline on seeds that neither has seen."""
-    of_arm, of_baseline = (_overrides(study, each) for each in (arm, study.plan["baseline"]))
-    if not of_arm or set(of_arm) != set(of_baseline):
-        return None
-    fixed = [f"{name}={value}" for name, value in of_baseline.items() if of_arm[name] == value]
-    levels = [f"{name}={value},{of_arm[name]}" for name, value in of_baseline.items() if of_arm[name] != value]
-    seeds = {cell["seed"] for cell in study.cells}
-    fresh = list(range(max(seeds) + 1, max(seeds) + 1 + max(_FRESH_SEEDS, len(seeds))))
-    name = f"study.name={study.plan['study']}-confirm"
-    design = ["study.design=zip"] if len(levels) > 1 else []
-    given = [*study.places_of_data, *fixed, *levels, *design, f"study.seeds={fresh}".replace(" ", ""), name]
-    return f"ablate -m {' '.join(for_shell(each) for each in given)}"
-
-
-def _overrides(study: Study, arm: str) -> dict[str, str]:
-    """By their names, signs included; without the seed."""
-    cell = next(each for each in study.cells if each["arm"] == arm)
-    signed = {each.partition("=")[0]: value_of(each) for each in cell.get("overrides", [])}
-    return {name: value for name, value in signed.items() if name_of(name) != "seed"}
 
 
 def _dev_sets(study: Study, judgement: Judgement) -> dict[str, Resampled]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -58,6 +60,11 @@ class Study:
     def tally(self) -> Counter[Status]:
         """How many runs have which status."""
         return Counter(self.statuses.values())
+
+    def digest(self) -> str:
+        """Of all that the runs have shown: another wherever a run has joined, or differs."""
+        told = sorted((key, each["status"], sorted(each["metrics"].items())) for key, each in self.results.items())
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
     @property
     def credits(self) -> list[str]:

@@ -15,6 +15,7 @@ from ablate.error import UserError, clipped
 from ablate.record import reading
 from ablate.record.layout import Layout
 from ablate.record.status import ENDED
+from ablate.report import confirmation, decisions
 from ablate.report.gather import Study, flags_of_rates, gather
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ def lines(study: Study, judgement: Judgement | None) -> list[str]:
     found += ["", *_laid_out(table(study, judgement)), ""]
     found += [judgement.look.sentence(), *noise(judgement)]
     found += [*_effects(study, judgement), *_flag_lines(flagged(study, judgement))]
+    found += [*confirmation.lines(study), *decisions.lines(study, judgement), *_costs(study, judgement)]
     return [*found, *next_steps(study, judgement)]
 
 
@@ -158,10 +160,15 @@ def why_no_verdict(study: Study) -> str:
 
 def resume(study: Study, *further: str) -> str:
     """The command that goes on with a study, from here."""
+    who = ["team.member=N"] if study.plan.get("size", 1) > 1 else []
+    return command(study, "resume", *who, *further)
+
+
+def command(study: Study, name: str, *further: str) -> str:
+    """A command on a study, from here."""
     (folder, *_) = study.output_dirs
     places = [] if folder == Path("outputs") else ["--output-dir", str(folder)]
-    who = ["team.member=N"] if study.plan.get("size", 1) > 1 else []
-    return shlex.join(["ablate", "resume", study.plan["study"], *who, *further, *places])
+    return shlex.join(["ablate", name, study.plan["study"], *further, *places])
 
 
 def next_steps(study: Study, judgement: Judgement | None) -> list[str]:
@@ -175,13 +182,13 @@ def next_steps(study: Study, judgement: Judgement | None) -> list[str]:
         return ["next: give a factor two levels, such as arch=cylinder,pyramid"]
     if judgement.look.seeds < 2:
         return [f"next: `{resume(study, 'study.seeds=3')}` gives an idea of chance"]
-    wanted = [each.more_seeds for each in judgement.verdicts if each.word == "undecided" and each.more_seeds]
-    if wanted:
-        seeds = judgement.look.seeds + min(wanted)
-        how = f"`{resume(study, f'study.seeds={seeds}')}`"
-        return [f"next: {how} would settle the arm that is nearest to a verdict, 4 times in 5"]
-    if any(each.word == "better" for each in judgement.verdicts):
-        return ["next: the best arm looks better than it is, since it was picked; confirm it on fresh seeds"]
+    undecided = sum(each.word == "undecided" for each in judgement.verdicts)
+    if any(each.word == "undecided" and each.more_seeds for each in judgement.verdicts):
+        which = "the arm that is" if undecided == 1 else f"most of the {undecided} arms that are"
+        return [f"next: `{command(study, 'next')}` says which seeds would settle {which} undecided, and their hours"]
+    if any(each.word == "better" for each in judgement.verdicts) and not confirmation.lines(study):
+        how = command(study, "confirm")
+        return [f"next: the best arm looks better than it is, since it was picked; `{how}` tries it on fresh seeds"]
     return ["next: every arm has its verdict"]
 
 
@@ -198,6 +205,15 @@ def noise(judgement: Judgement) -> list[str]:
         found.append(f"machines differ by up to {100 * judgement.machine_spread:.2f} points, which is taken out")
     found.append(f"equivalent means: within {100 * judgement.margin:.2f} points of the baseline")
     return found
+
+
+def _costs(study: Study, judgement: Judgement) -> list[str]:
+    """What all of it took, and what that is for each arm that is settled."""
+    seconds = sum(each.get("seconds", 0.0) for each in study.results.values())
+    settled = sum(each.word != "undecided" for each in judgement.verdicts)
+    if not seconds:
+        return []
+    return [f"training took {duration(seconds)}" + (f", {duration(seconds / settled)} a verdict" if settled else "")]
 
 
 def _effects(study: Study, judgement: Judgement) -> list[str]:

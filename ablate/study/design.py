@@ -69,6 +69,27 @@ def without(arms: Sequence[Arm], factors: Sequence[Factor], exclude: Sequence[st
     return kept
 
 
+def seeds_of(arms: Sequence[str], seeds: Sequence[int], stop: Sequence[str]) -> dict[str, list[int]]:
+    """The seeds of each arm: all of them, or the first ones where it stops: `ARM: NUMBER`.
+
+    Raises `ValueError` for what is no such entry, or is of no arm, or of the baseline, the first arm.
+
+    >>> seeds_of(["arch=a", "arch=b"], [0, 1, 2], ["arch=b: 2"])
+    {'arch=a': [0, 1, 2], 'arch=b': [0, 1]}
+    """
+    numbers = dict.fromkeys(arms, len(seeds))
+    for each in stop:
+        arm, _, number = each.rpartition(":")
+        if arm not in numbers:
+            raise ValueError(f"study.stop: {each!r}: expected an arm of this study and its seeds, as in {arms[-1]}: 3")
+        if arm == arms[0]:
+            raise ValueError(f"study.stop: {each!r}: the baseline is what all arms are compared with; leave it out")
+        if not number.strip().isdecimal() or not 1 <= int(number) <= len(seeds):
+            raise ValueError(f"study.stop: {each!r}: expected from 1 to {len(seeds)} seeds after the colon")
+        numbers[arm] = int(number)
+    return {arm: list(seeds[:number]) for arm, number in numbers.items()}
+
+
 def aliases(design: Design, factors: Sequence[Factor], resolution: Resolution) -> list[str]:
     """What a fraction can't tell apart, main effects first: `arch = optimizer x scheduler`; empty for other designs.
 

@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -88,7 +89,7 @@ def judge(
     ]
     open_arms = sum(each.word == "undecided" for each in verdicts)
     verdicts = [
-        replace(each, more_seeds=_more_seeds(contrast.estimate, looked, margin, open_arms))
+        replace(each, more_seeds=_more_seeds(contrast.estimate, looked, margin, (open_arms, contrast.n)))
         if each.word == "undecided" and contrast.estimate
         else each
         for each, contrast in zip(verdicts, contrasts, strict=True)
@@ -106,6 +107,31 @@ def judge(
         means={arm: float(np.mean([each.accuracy for each in valid if each.arm == arm])) for arm in model.arms},
         runs={arm: sum(each.arm == arm for each in valid) for arm in model.arms},
     )
+
+
+def judge_standing(
+    observations: Sequence[Observation], baseline: str, stages: Sequence[int], margin: float | None = None
+) -> Judgement:
+    """As `judge`, with what earlier looks have settled: it stays so. Seeds count in the order of the observations."""
+    judge_these = partial(judge, baseline=baseline, stages=stages, margin=margin)
+    now = judge_these(observations)
+    if all(each.word != "undecided" for each in now.verdicts):
+        return now
+    settled: dict[str, Verdict] = {}
+    seeds = list(dict.fromkeys(each.seed for each in observations))
+    for count in range(2, len(seeds)):
+        seen = [each for each in observations if each.seed in seeds[:count]]
+        if any(each.arm == baseline and each.accuracy is not None for each in seen):
+            earlier = judge_these(seen).verdicts
+            settled |= {each.arm: replace(each, since=count) for each in earlier if each.word != "undecided"}
+    return replace(now, verdicts=[_standing(each, settled.get(each.arm)) for each in now.verdicts])
+
+
+def _standing(now: Verdict, earlier: Verdict | None) -> Verdict:
+    """What is settled stays settled, with what is known of it by now."""
+    if now.word != "undecided" or earlier is None:
+        return now
+    return replace(now, word=earlier.word, since=earlier.since, more_seeds=None)
 
 
 @dataclass(frozen=True)
@@ -161,19 +187,22 @@ def _verdict(
     return Verdict(contrast.arm, word, contrast.estimate.effect, low, high, different, contrast.n, None, flags, lost)
 
 
-def _more_seeds(estimate: Estimate, looked: Look, margin: float, open_arms: int) -> int | None:
-    """The seeds that would settle an arm four times in five, if its effect is what it seems to be.
+def _more_seeds(estimate: Estimate, looked: Look, margin: float, arms: tuple[int, int]) -> int | None:
+    """The seeds beyond the baseline's that would settle an arm four times in five, if its effect is what it seems.
 
-    They are one addition, at the level that it will have, with Holm's correction for the arms that are still open.
+    They are one addition, at the level that it will have, with Holm's correction for the arms that are still open:
+    `arms` are the number of these, and the arm's own runs, which may be fewer than the baseline's.
     """
     if estimate.spread is None or looked.seeds < 2 or looked.is_early or estimate.spread[0] <= _TINY:
         return None
     from scipy import special
 
     error_now, degrees_now = estimate.spread
+    open_arms, own = arms
     level = looked.next_level / open_arms
+    size_now = 1 / max(own, 1) + 1 / looked.seeds
     for more in range(1, _MOST_SEEDS + 1):
-        error = error_now * math.sqrt(looked.seeds / (looked.seeds + more))
+        error = error_now * math.sqrt(2 / (looked.seeds + more) / size_now)
         degrees = degrees_now * (looked.seeds + more - 1) / (looked.seeds - 1)
         limit = float(special.stdtrit(degrees, 1 - level / 2))
         different = 1 - float(special.nctdtr(degrees, abs(estimate.effect) / error, limit))

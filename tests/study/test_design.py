@@ -96,3 +96,19 @@ def test_exclusions_match_all_their_parts() -> None:
 
 def test_without_factors_there_is_one_arm() -> None:
     assert design.arms("grid", []) == [()] and design.label([], ()) == "baseline"
+
+
+@pytest.mark.parametrize(
+    ("stop", "said"),
+    [
+        (["arch=c: 2"], "expected an arm of this study and its seeds, as in arch=b: 3"),
+        (["arch=b"], "expected an arm of this study"),
+        (["arch=a: 2"], "the baseline is what all arms are compared with"),
+        (["arch=b: 0"], "expected from 1 to 3 seeds"),
+        (["arch=b: 4"], "expected from 1 to 3 seeds"),
+        (["arch=b: x"], "expected from 1 to 3 seeds"),
+    ],
+)
+def test_an_arm_that_can_not_stop_so_is_refused(stop: list[str], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        design.seeds_of(["arch=a", "arch=b"], [4, 5, 6], stop)

@@ -1,0 +1,67 @@
+"""`ablate confirm NAME`: train the arm that looks best, and the baseline, on seeds that nobody has picked it by."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ablate.command.frame import framed
+from ablate.command.line import read
+from ablate.config.check import refuse
+from ablate.config.compose import is_of_hydra
+from ablate.config.override import name_of, quoted
+from ablate.error import UserError
+from ablate.record.layout import Layout
+from ablate.report.gather import Study, gather
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    return framed(_confirm, given, after_interruption="the same command goes on from the last whole epoch")
+
+
+def _confirm(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="ablate confirm", description=__doc__)
+    parser.add_argument("name", help="the study; what confirms it is a study of its own, NAME-confirm")
+    parser.add_argument("overrides", nargs="*", help="what is of this machine: device=cpu team.member=2 team.size=3")
+    parser.add_argument("--arm", help="confirm this one instead of the best")
+    parser.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where its records lie (%(default)s)")
+    asked = parser.parse_intermixed_args(arguments)
+    line = read(asked.overrides)
+    refuse(line.problems)
+    places = Layout(asked.output_dir)
+    wanted = _wanted(gather([places.output_dir], asked.name), asked.arm)
+    from ablate.multirun import again
+    from ablate.multirun.sweep import multirun
+
+    _, command = again.recorded(places, asked.name)
+    given = [f"output_dir={quoted(str(places.output_dir))}", *line.overrides]
+    own = [each for each in given if not is_of_hydra(each)]
+    fixed = {name_of(each) for each in own}
+    overrides = [*(each for each in again.allowed(wanted, own) if name_of(each) not in fixed), *own]
+    with again.composer(places, asked.name, command, given) as composer:
+        return multirun(composer, overrides, ["confirm", *arguments])
+
+
+def _wanted(study: Study, arm: str | None) -> list[str]:
+    """The overrides of the study that confirms an arm. Raises `UserError` where there is nothing to confirm."""
+    from ablate.report.confirmation import best, confirmation
+    from ablate.report.judging import judgement
+
+    judged = judgement(study)
+    name = study.plan["study"]
+    if arm is not None and (arm not in study.arms or arm == study.plan["baseline"]):
+        raise UserError(f"--arm {arm}: expected an arm of {name} but its baseline: {', '.join(study.arms[1:])}")
+    picked = arm or (best(judged) if judged else None)
+    if picked is None:
+        raise UserError(f"{name}: no arm looks better than the baseline, so that there is nothing to confirm")
+    found = confirmation(study, picked)
+    if found is None:
+        raise UserError(f"{name}: {picked} and the baseline are told apart by no values; type their study yourself")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""A study's command again, by the study's name: what its record asks for, and nothing that a record may not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ablate.config.check import refuse
+from ablate.config.compose import Composer, is_of_hydra
+from ablate.config.override import name_of, value_of, with_list
+from ablate.config.spelling import nearest
+from ablate.error import UserError
+from ablate.record import reading
+from ablate.record.layout import Layout
+from ablate.record.reading import CommandRecord, PlanRecord
+
+
+def recorded(places: Layout, name: str) -> tuple[PlanRecord, CommandRecord]:
+    """The plan of a study and what its command asked for. Raises `UserError` where one of them is not there."""
+    plan = reading.plan(places, name)
+    if plan is None:
+        raise UserError(f"{name}: no such study in {places.output_dir}; {nearest(name, reading.studies(places))}")
+    command = reading.command(places, name)
+    if command is None:
+        raise UserError(f"{places.command(name)}: not there; give the study's own command, which writes it")
+    return plan, command
+
+
+def composer(places: Layout, name: str, command: CommandRecord, given: Sequence[str]) -> Composer:
+    """What composes the runs of a recorded command, with what is given of Hydra's now.
+
+    Raises `UserError` for a folder of options that would run code.
+    """
+    if packages := [each for each in command["folders"] if "://" in each and not each.startswith("file://")]:
+        raise UserError(
+            f"{places.command(name)}: {packages[0]}: a package would run code, and none is taken from a record; "
+            "give the study's own command"
+        )
+    of_hydra = [each for each in given if is_of_hydra(each)]
+    return Composer(command["config_name"], command["folders"], of_hydra, trusts_primary=False)
+
+
+def allowed(overrides: Iterable[str], given: Sequence[str]) -> list[str]:
+    """What a record asks for and the user does not: nothing that could read this machine or make it run something.
+
+    Raises `UserError` for what is left to the user to give.
+    """
+    names = {name_of(each) for each in given}
+    kept = [each for each in overrides if name_of(each) not in names and not is_of_hydra(each)]
+    refuse(
+        f"{name_of(each)}: was given as {value_of(each)}, which is not read from a record; give {name_of(each)}=..."
+        for each in kept
+        if "${" in each
+    )
+    return kept
+
+
+def stores(places: Layout, name: str, given: Sequence[str]) -> list[str]:
+    """The folders of team-mates that the study's command named here, unless others are given."""
+    known = reading.stores(places, name)
+    if not known or any(name_of(each) == "team.stores" for each in given):
+        return []
+    return [with_list("team.stores", known)]

@@ -1,0 +1,28 @@
+"""A study's decisions in words, and what later runs have changed of what they stand on."""
+
+from __future__ import annotations
+
+from ablate.display import harmless
+from ablate.error import UserError
+from ablate.record import reading
+from ablate.record.layout import Layout
+from ablate.report.gather import Study
+from ablate.study.decision import overturned
+from ablate.study.verdict import Judgement
+
+
+def lines(study: Study, judgement: Judgement | None) -> list[str]:
+    """A line a decision, with what no longer holds of its evidence; a malformed log is named."""
+    try:
+        decided = reading.decisions(Layout(study.output_dirs[0]), study.plan["study"])
+    except UserError as error:
+        return [str(error)]
+    now = study.digest()
+    found = []
+    for number, each in enumerate(decided, 1):
+        said = f"decision {number}, {each['time'][:10]}, by {each['by']}: {each['text']}"
+        if each["evidence"] != now and judgement:
+            changed = overturned(each["verdicts"], judgement.verdicts, judgement.margin)
+            said += f" -- NO LONGER AS IT STOOD: {'; '.join(changed)}" if changed else ""
+        found.append(harmless(said))
+    return found
