@@ -19,6 +19,7 @@ from ablate.recipe.data.corpus import Boundary, Context, Dtype
 from ablate.recipe.data.table import FrameTable
 from ablate.recipe.normalization import Normalization
 from ablate.record import layout, reading
+from ablate.record.key import as_before
 
 
 @with_config(ConfigDict(arbitrary_types_allowed=True))
@@ -101,7 +102,7 @@ def normalization(portable: Portable) -> Normalization:
 
 
 def _instantiated(group: Literal["arch", "normalization"], node: dict[str, Any], *runtime: Any) -> Any:
-    return instantiate(cast(Config, {group: node}), group, *runtime)
+    return instantiate(cast(Config, {group: as_before(group, node)}), group, *runtime)
 
 
 def _loaded(path: Path) -> Any:

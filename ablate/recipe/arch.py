@@ -16,6 +16,7 @@ from ablate.quantity import Count, NonNegativeInteger, PositiveFraction, ProperF
 Activation = Literal["relu", "sigmoid", "gelu", "softplus", "tanh", "leaky_relu", "silu", "mish"]
 Norm = Literal["none", "batch", "layer"]
 NormPosition = Literal["before", "after"]
+Bias = Literal["auto", "always"]
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -41,6 +42,7 @@ class Block(TypedDict):
     activation: Activation
     norm: Norm
     norm_position: NormPosition
+    bias: Bias
     dropout: ProperFraction
     dropout_every: Count
 
@@ -161,13 +163,13 @@ def _scaled(shape: Sequence[float], scale: float) -> list[int]:
     return [max(1, round(scale * share)) for share in shape]
 
 
-def _biased(norm: Norm, norm_position: NormPosition) -> bool:
+def _biased(block: Block) -> bool:
     # A bias before a batch norm is subtracted again: an optimizer would only inflate its rounding noise.
-    return not (norm == "batch" and norm_position == "before")
+    return block["bias"] == "always" or not (block["norm"] == "batch" and block["norm_position"] == "before")
 
 
-def _count(num_inputs: int, widths: Sequence[int], num_classes: int, norm: Norm, norm_position: NormPosition) -> int:
-    extra = _biased(norm, norm_position) + 2 * (norm != "none")
+def _count(num_inputs: int, widths: Sequence[int], num_classes: int, block: Block) -> int:
+    extra = _biased(block) + 2 * (block["norm"] != "none")
     hidden = sum((inputs + extra) * outputs for inputs, outputs in itertools.pairwise([num_inputs, *widths]))
     return hidden + ([num_inputs, *widths][-1] + 1) * num_classes
 
@@ -204,13 +206,13 @@ def _perceptron(
         )
 
     def count(widths: Sequence[int]) -> int:
-        return _count(num_inputs, widths, num_classes, norm, position)
+        return _count(num_inputs, widths, num_classes, block)
 
     relative = [share / max(shape) for share in shape]
     hidden = _scaled(relative, width) if num_params is None else _fit(relative, num_params, count)
     modules: list[nn.Module] = []
     for layer, (inputs, outputs) in enumerate(itertools.pairwise([num_inputs, *hidden]), start=1):
-        modules.append(nn.Linear(inputs, outputs, bias=_biased(norm, position)))
+        modules.append(nn.Linear(inputs, outputs, bias=_biased(block)))
         modules.append(_ACTIVATIONS[block["activation"]]())
         if norm != "none":
             modules.insert(-1 if position == "before" else len(modules), _NORMS[norm](outputs))

@@ -14,7 +14,7 @@ OUTSIDE = (
 )  # fmt: skip
 """What can't change a result: these keys and all below them are not in the address."""
 
-NEUTRAL: Mapping[str, Any] = {"averaging._target_": "none"}
+NEUTRAL: Mapping[str, Any] = {"averaging._target_": "none", "arch.bias": "auto"}
 """Keys that configs were given after others had been recorded, each with the value that means "as before".
 
 A leaf at its neutral value is not in the address, so that a new key, or a new group with all its leaves here (its
@@ -32,6 +32,12 @@ def key(config: Mapping[str, Any], fingerprint: str, neutral: Mapping[str, Any] 
     content = {path: value for path, value in content.items() if path not in neutral or not _same(value, neutral[path])}
     text = json.dumps([RESULTS_VERSION, fingerprint, content], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def as_before(group: str, node: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded node with the keys that its group was given since, at the values that mean "as before"."""
+    since = {name.removeprefix(f"{group}."): value for name, value in NEUTRAL.items() if name.startswith(f"{group}.")}
+    return {**{name: value for name, value in since.items() if name != "_target_"}, **node}
 
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -18,7 +18,7 @@ TAPERED = ("pyramid", "inverse_pyramid", "diamond", "hourglass")
 def model(shape: str, num_inputs: int = 588, **changes: Any) -> nn.Sequential:
     layers = {
         "depth": 3, "width": 64, "num_params": None, "activation": "gelu", "norm": "batch",
-        "norm_position": "before", "dropout": 0.0, "dropout_every": 1,
+        "norm_position": "before", "bias": "auto", "dropout": 0.0, "dropout_every": 1,
     } | changes  # fmt: skip
     asked = layers.pop("taper", 0.25)
     taper = {"taper": asked} if shape in TAPERED else {}
@@ -109,8 +109,8 @@ def test_a_budget_is_met_by_the_count_of_torch(
 
 def custom(widths: list[int], **changes: Any) -> nn.Sequential:
     layers: dict[str, Any] = {
-        "num_params": None, "activation": "gelu", "norm": "batch", "norm_position": "before", "dropout": 0.0,
-        "dropout_every": 1,
+        "num_params": None, "activation": "gelu", "norm": "batch", "norm_position": "before", "bias": "auto",
+        "dropout": 0.0, "dropout_every": 1,
     }  # fmt: skip
     return arch.custom(588, 40, widths=widths, **(layers | changes))
 
@@ -213,3 +213,13 @@ def test_a_linear_model_has_no_width_to_fit_and_a_tiny_budget_is_refused() -> No
         model("cylinder", depth=0, num_params=1000)
     with pytest.raises(ValueError, match=r"arch.num_params=100: expected at least"):
         model("cylinder", num_params=100)
+
+
+@pytest.mark.parametrize(("norm", "position"), [("batch", "before"), ("batch", "after"), ("layer", "before")])
+def test_a_bias_before_a_batch_norm_is_there_only_if_asked_for(norm: str, position: str) -> None:
+    kinds = [model("cylinder", depth=2, norm=norm, norm_position=position, bias=bias) for bias in ("auto", "always")]
+    biased = [[layer.bias is not None for layer in kind if isinstance(layer, nn.Linear)] for kind in kinds]
+    usual = (norm, position) != ("batch", "before")
+    assert biased == [[usual, usual, True], [True, True, True]]
+    fitted = model("cylinder", depth=2, norm=norm, norm_position=position, bias="always", num_params=20_000)
+    assert abs(arch.num_params(fitted) - 20_000) < 600
