@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import fmean
 
 from ablate.command.frame import framed
+from ablate.config.override import with_list
 from ablate.display import Screen, duration
 from ablate.report.gather import Study, gather
 from ablate.report.words import next_steps, resume, why_no_verdict
@@ -59,8 +60,9 @@ def _lines(study: Study, budget: float) -> list[str]:
         f"{settled} settled {'arm gets' if settled == 1 else 'arms get'} none"
     )
     most = max(found.seeds.values())
-    stops = ",".join(f'"{arm}: {number}"' for arm, number in found.stops.items())
-    return [*lines, f"`{resume(study, f'study.seeds={most}', *([f'study.stop=[{stops}]'] if stops else []))}`"]
+    stops = [f"{arm}: {number}" for arm, number in found.stops.items()]
+    given = [f"study.seeds={most}", *([with_list("study.stop", stops)] if stops else [])]
+    return [*lines, f"`{resume(study, *given)}`"]
 
 
 def _seconds(study: Study) -> dict[str, float]:

@@ -16,7 +16,7 @@ from ablate.config.settings import GROUPS
 ROOT = Path(__file__).parents[1]
 
 FLOORS = [
-    ["__main__", "run", "audit", "resume", "status", "collect", "predict", "help", "bench"],  # the commands
+    "__main__ run audit resume status collect predict next confirm decide help bench".split(),  # the commands
     ["multirun", "api"],
     ["training", "report"],
     ["command", "inference"],

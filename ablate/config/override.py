@@ -93,7 +93,11 @@ def for_shell(override: str) -> str:
 
     >>> for_shell("study.seeds=[0,5]"), for_shell("epochs=3")
     ("'study.seeds=[0,5]'", 'epochs=3')
+    >>> print(for_shell("study.stop=['arch=pyramid: 3']"))
+    "study.stop=['arch=pyramid: 3']"
     """
     if not set(override) & set(" []{}()*?$'\"|&;<>~#\\!"):
         return override
+    if "'" in override and not set(override) & set('"$`\\!'):
+        return f'"{override}"'
     return "'" + override.replace("'", "'\\''") + "'"

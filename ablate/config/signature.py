@@ -47,6 +47,7 @@ class _Names(dict[str, Any]):
         return value
 
     def evaluate(self, annotation: ast.expr) -> Any:
+        """What an annotation of this module means."""
         return eval(compile(ast.Expression(annotation), "<annotation>", "eval"), self, self)
 
     def _value(self, name: str, node: ast.stmt) -> Any:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ablate.config.override import for_shell, name_of, value_of
 from ablate.record import reading
 from ablate.record.layout import Layout
 from ablate.report.gather import Study, gather
-from ablate.report.judging import judgement
-from ablate.study.verdict import Judgement
+
+if TYPE_CHECKING:
+    from ablate.study.verdict import Judgement
 
 _FRESH_SEEDS = 3  # at least
 
@@ -42,6 +45,8 @@ def lines(study: Study) -> list[str]:
     name = name_of_confirmation(study.plan["study"])
     if not any(reading.plan(Layout(folder), name) for folder in study.output_dirs):
         return []
+    from ablate.report.judging import judgement
+
     confirming = gather(study.output_dirs, name)
     if (judged := judgement(confirming)) is None or judged.look.seeds < 2:
         return [f"on fresh seeds: nothing yet; `ablate status {name}` says how far it is"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ablate.display import harmless
 from ablate.error import UserError
 from ablate.record import reading
 from ablate.record.layout import Layout
 from ablate.report.gather import Study
-from ablate.study.decision import overturned
-from ablate.study.verdict import Judgement
+
+if TYPE_CHECKING:
+    from ablate.study.verdict import Judgement
 
 
 def lines(study: Study, judgement: Judgement | None) -> list[str]:
@@ -17,6 +20,8 @@ def lines(study: Study, judgement: Judgement | None) -> list[str]:
         decided = reading.decisions(Layout(study.output_dirs[0]), study.plan["study"])
     except UserError as error:
         return [str(error)]
+    from ablate.study.decision import overturned
+
     now = study.digest()
     found = []
     for number, each in enumerate(decided, 1):

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from ablate.config.override import for_shell
 from ablate.display import duration
 from ablate.error import UserError, clipped
 from ablate.record import reading
@@ -168,7 +169,7 @@ def command(study: Study, name: str, *further: str) -> str:
     """A command on a study, from here."""
     (folder, *_) = study.output_dirs
     places = [] if folder == Path("outputs") else ["--output-dir", str(folder)]
-    return shlex.join(["ablate", name, study.plan["study"], *further, *places])
+    return " ".join(map(for_shell, ["ablate", name, study.plan["study"], *further, *places]))
 
 
 def next_steps(study: Study, judgement: Judgement | None) -> list[str]:
