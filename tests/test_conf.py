@@ -1,5 +1,6 @@
 """Every option of every group, tested unasked: it composes, is checked, trains, resumes, has its own key."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import torch
 from ablate.config.check import check, instantiate
 from ablate.config.compose import compose, resolve
 from ablate.config.folder import options
+from ablate.config.override import name_of
 from ablate.config.settings import GROUPS
 from ablate.record.key import key
+from ablate.run import command
 from tests.trainings import checked, prepared, run, trained
 
 OPTIONS = [(group, option) for group in GROUPS for option in options(group)]
@@ -85,3 +88,23 @@ def test_the_contracts_defaults() -> None:
     }  # fmt: skip
     assert config["seed"] == 0 and config["precision"] == "fp32"
     assert instantiate(config, "regularization").penalty(torch.nn.Linear(1, 1)) is None
+
+
+@pytest.mark.parametrize("study", options("study"))
+def test_a_ready_study_says_what_it_asks_is_planned_and_its_last_arm_trains_cut_down(
+    study: str, tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command(["-m", f"study={study}", "study.dry_run=true", "wandb.mode=disabled"]) == 0
+    plan = json.loads((tmp_path / f"outputs/studies/{study}/plan.json").read_text())
+    assert plan["question"].endswith((".", "?", ")")) and len(plan["seeds"]) >= 3 and plan["margin"] == 0.002
+    assert 2 <= len({cell["arm"] for cell in plan["cells"]}) <= 20
+    last = plan["cells"][-1]["overrides"]
+    sized = [] if any(each.startswith(("arch.num_params=", "arch.width")) for each in last) else ["arch.width=32"]
+    few = ["data.utterances={train: 10, val: 4, test: 1}", "data.speakers={train: 5, val: 2, test: 1}"]
+    cut = {name_of(each): each for each in [*last, "data=espeak_tiny", *few, *sized, "epochs=1", "batch_size=64"]}
+    cut = {name: "arch.width=32" if name == "arch.width" else each for name, each in cut.items()}
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "cache").symlink_to(shared_cache)
+    outcome, _ = trained(list(cut.values()), tmp_path / "cut")
+    assert outcome.status in ("finished", "diverged")

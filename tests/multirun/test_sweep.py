@@ -215,7 +215,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["optim=sgd,adamw", "study.name=a/b"], "study.name: expected the name of a folder"),
     (["arch=shuffle(cylinder,pyramid)"], "every member would have another order; leave the shuffle out"),
     (["study=shapes", "study.factors.arch=[cylinder]"], "study.factors.arch: is for a study's file"),
-    (["study=no_such"], "study=no_such: no such option; expected one of first_look, normalization, shapes"),
+    (["study=no_such"], "study=no_such: no such option; expected one of claim_activation, "),
 ]  # fmt: skip
 
 # The command itself, many times in one process, whose start would cost more than all of them.
