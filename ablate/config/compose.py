@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import copy
 import functools
+import importlib.util
 import os
 import posixpath
 import re
@@ -326,7 +327,8 @@ class Composer:
         return returned.return_value
 
     def launcher(self, composed: DictConfig, task: Task) -> Launcher:
-        """The launcher that a whole config of a multirun asks for."""
+        """The launcher that a whole config of a multirun asks for. Raises `UserError` where it is not installed."""
+        _check_installed(composed)
         return Plugins.instance().instantiate_launcher(
             config=composed, task_function=task, hydra_context=self._context()
         )
@@ -446,6 +448,13 @@ def failure(returned: JobReturn) -> Exception | None:
     return typing.cast(Exception, returned._return_value) if returned.status is JobStatus.FAILED else None
 
 
+def failed(error: Exception) -> JobReturn:
+    """A job that failed so, though no launcher tells it."""
+    returned = JobReturn(status=JobStatus.FAILED)
+    returned.return_value = error
+    return returned
+
+
 def _is_own(provider: str) -> bool:
     """Whether configs of this provider are the user's: of a folder or a package that Hydra was told of."""
     return not _NOT_OWN.fullmatch(provider)
@@ -478,6 +487,14 @@ def _refuse_what_is_not_kept(composed: DictConfig) -> None:
             f"{found}: levels stand on the command line (arch=cylinder,pyramid), or in a study's file of your own, "
             "conf/study/NAME.yaml, under factors"
         )
+
+
+def _check_installed(composed: DictConfig) -> None:
+    """Raise `UserError` where the plugin of one of our launchers is missing."""
+    chosen, target = composed.hydra.runtime.choices["hydra/launcher"], str(composed.hydra.launcher._target_)
+    package = ".".join(target.split(".")[:2])
+    if package.startswith("hydra_plugins.") and importlib.util.find_spec(package) is None:
+        raise UserError(f"hydra/launcher={chosen}: is not installed; pip install 'ablate[{chosen}]'")
 
 
 def _refuse_unknown_additions(overrides: Sequence[str]) -> None:
