@@ -88,6 +88,8 @@ class _Remembered(CachingConfigRepository):
             self.cache[name] = self._of(config_path).load_config(config_path)
         self._check_size(config_path)
         found = copy.deepcopy(self.cache[name])
+        if found and found.provider == "main" and config_path.startswith("hydra/"):
+            found.is_schema_source = True  # whole as it is: a plugin's option of the same name is no schema of it
         for default in (found and found.defaults_list) or ():
             group = str(getattr(default, "group", None)).lstrip("/")
             if default.is_override() and group in _CHOSEN_BY_PRIMARY and "/" in config_path:

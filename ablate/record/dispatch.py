@@ -40,7 +40,7 @@ class Dispatch:
     """What one command has asked of others."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._seen: set[str] = set()
 
     @staticmethod
@@ -50,34 +50,34 @@ class Dispatch:
 
     def __enter__(self) -> Dispatch:
         """From now on the runs are wanted, while the context is open."""
-        self._folder.mkdir(parents=True)
-        layout.wanted(self._folder).touch()
+        self.folder.mkdir(parents=True)
+        layout.wanted(self.folder).touch()
         return self
 
     def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # another command's
-            self._folder.parent.rmdir()
+            self.folder.parent.rmdir()
 
     def is_wanted(self) -> bool:
         """Whether runs may begin, and go on."""
-        return layout.wanted(self._folder).exists()
+        return layout.wanted(self.folder).exists()
 
     def call_off(self) -> None:
         """Nothing is begun from now on, and what trains stops after its epoch."""
-        layout.wanted(self._folder).unlink(missing_ok=True)
+        layout.wanted(self.folder).unlink(missing_ok=True)
 
     def tell(self, message: Message) -> None:
         """Let the command know, if it still listens."""
         with contextlib.suppress(OSError):
-            if self._folder.is_dir():
+            if self.folder.is_dir():
                 # Their names sort by time, as far as clocks agree.
-                with write_atomically(layout.message(self._folder, f"{time.time_ns()}-{uuid.uuid4().hex}")) as file:
+                with write_atomically(layout.message(self.folder, f"{time.time_ns()}-{uuid.uuid4().hex}")) as file:
                     file.write(json.dumps(asdict(message)).encode())
 
     def news(self) -> Iterator[Message]:
         """What has been told since the last time."""
-        for path in layout.messages(self._folder):
+        for path in layout.messages(self.folder):
             if path.name not in self._seen:
                 with contextlib.suppress(ValueError, OSError):  # a disk that shows a name before its file
                     message = TypeAdapter(Message).validate_json(read_plain(path, _MOST_BYTES) or b"")
