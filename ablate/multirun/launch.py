@@ -159,6 +159,7 @@ class _AtOnce:
         self._launcher, self._results = launcher, results
         self._dispatch, self._sweep = session.dispatch, session.sweep
         self._screen = Screen(sweep=session.sweep)
+        self._listening = threading.Lock()
         self._begun, self._ended, self._failed = set[str](), set[str](), dict[str, str]()
 
     def launch(self, jobs: Mapping[str, list[str]], number: int) -> None:
@@ -167,10 +168,12 @@ class _AtOnce:
         if slurm.is_slurm(self._launcher):
             start = partial(slurm.launch, self._launcher, is_wanted=self._dispatch.is_wanted)
         lost = dict.fromkeys(jobs, 0)
-        with Interruption(self._stop) as interruption, self._listened(), _left_alone():
+        with Interruption(self._stop) as interruption, self._listened():
             while left := {key: job for key, job in jobs.items() if key not in self._results}:
                 try:
-                    self._results.update(zip(left, start(list(left.values()), number), strict=True))
+                    with _nothing_left(self._launcher):
+                        returned = start(list(left.values()), number)
+                    self._results.update(zip(left, returned, strict=True))
                 except UserError:
                     raise
                 except Exception as error:
@@ -218,6 +221,10 @@ class _AtOnce:
             self._listen()
 
     def _listen(self) -> None:
+        with self._listening:
+            self._hear()
+
+    def _hear(self) -> None:
         for message in self._dispatch.news():
             if message.kind == "begun":
                 self._begun.add(message.key)
@@ -233,19 +240,19 @@ class _AtOnce:
 
 
 @contextlib.contextmanager
-def _left_alone() -> Iterator[None]:
-    """A context after which nothing of the launchers' own is left in this process, nor of what they have started."""
+def _nothing_left(launcher: Launcher) -> Iterator[None]:
+    """A context after which nothing that a launcher keeps in this process, or has started, is left of it."""
     has_ray = "ray" in sys.modules and sys.modules["ray"].is_initialized()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "A worker stopped while some jobs")  # joblib replaces a large one
         try:
             yield
         finally:
-            if "joblib" in sys.modules:
+            if type(launcher).__name__ == "JoblibLauncher":
                 from joblib.externals.loky import get_reusable_executor
 
                 get_reusable_executor().shutdown(wait=True, kill_workers=True)
-            if "ray" in sys.modules and not has_ray:
+            if type(launcher).__name__ == "RayLauncher" and "ray" in sys.modules and not has_ray:
                 sys.modules["ray"].shutdown()
 
 
