@@ -64,7 +64,7 @@ def cell(session: Session, composed: DictConfig) -> Trained:
         if not isinstance(error, CalledOffError):
             told = str(error) if isinstance(error, BusyError) else f"failed: {name}: {in_words(error)}{notes}"
             here.announce(told)
-        if not isinstance(error, BusyError):  # nobody's failure
+        if not isinstance(error, BusyError):
             here.fail(in_words(error))
         # Tracebacks hold the run's tensors, its own and that of what caused it, and the multirun goes on.
         error.__context__ = None
