@@ -23,6 +23,9 @@ Item = TypeVar("Item")
 ProgressStyle = Literal["auto", "bar", "plain", "none"]
 """How progress is shown; auto is a bar where the terminal draws one, else plain lines."""
 
+Listener = Callable[[Literal["said", "ended"], str], None]
+"""Who gets the lines of a run instead of standard output, and which of them is the last."""
+
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # bidi marks too
 _PLAIN_WIDTH = 200  # a log has no edge to wrap at
 _MOST_EPOCHS_SHOWN = 100  # of a run, as plain lines
@@ -102,11 +105,19 @@ class Screen:
     """Standard output, and the run's log once it is there.
 
     A `quiet` one, of a run among many, shows only what is announced; its log has all. Under a `sweep` it shows progress
-    as that does.
+    as that does. Where there is a `listener` it gets the lines instead.
     """
 
-    def __init__(self, *, quiet: bool = False, progress: ProgressStyle = "auto", sweep: Sweep | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        quiet: bool = False,
+        progress: ProgressStyle = "auto",
+        sweep: Sweep | None = None,
+        listener: Listener | None = None,
+    ) -> None:
         self._sweep = sweep
+        self._listener = listener
         self._console = sweep.console if sweep else _Console(progress)
         self.quiet = quiet
         self._log: TextIO | None = None
@@ -133,6 +144,12 @@ class Screen:
     def announce(self, text: str) -> None:
         """A line that a quiet screen shows too."""
         self._print(text)
+        self.write(text)
+
+    def conclude(self, text: str) -> None:
+        """The line that a run of the sweep ends with, behind its place there."""
+        is_placed = self._sweep and self._console.shows != "none"
+        self._print(f"[{self._sweep.position()}] {text}" if self._sweep and is_placed else text, "ended")
         self.write(text)
 
     def say_epoch(self, text: str, epoch: int, epochs: int) -> None:
@@ -182,7 +199,10 @@ class Screen:
         if self._console.shows == "plain" and (is_long or not self.quiet):
             self._print(text)
 
-    def _print(self, text: str | Text) -> None:
+    def _print(self, text: str | Text, kind: Literal["said", "ended"] = "said") -> None:
+        if self._listener:
+            self._listener(kind, str(text))
+            return
         try:
             self._console.print(harmless(text) if isinstance(text, str) else text)
         except OSError:
@@ -337,15 +357,14 @@ class _Pace:
         return True
 
 
-def line(name: str, result: Mapping[str, Any], sweep: Sweep | None = None) -> str:
-    """A run of a multirun in a line, with its place in the `sweep`."""
-    position = f"[{sweep.position()}] " if sweep and sweep.console.shows != "none" else ""
+def line(name: str, result: Mapping[str, Any]) -> str:
+    """A run of a multirun in a line."""
     metrics = result["metrics"]
     if metrics["best_epoch"] is None:
-        return f"{position}{name}: {result['status']}, {duration(result['seconds'])}"
+        return f"{name}: {result['status']}, {duration(result['seconds'])}"
     diverged = f"{result['status']}, " if result["status"] != "finished" else ""
     return (
-        f"{position}{name}: {diverged}val accuracy {metrics['val/accuracy']:.4f} (epoch {metrics['best_epoch']} of "
+        f"{name}: {diverged}val accuracy {metrics['val/accuracy']:.4f} (epoch {metrics['best_epoch']} of "
         f"{result['epochs']}), {duration(result['seconds'])}"
     )
 

@@ -36,6 +36,10 @@ class TakenError(BusyError):
     """A run that another member of the team has taken."""
 
 
+class CalledOffError(BusyError):
+    """A run that its command, which has launched it elsewhere, no longer wants."""
+
+
 @contextmanager
 def refusing() -> Iterator[None]:
     """A context in which a `ValueError` is the user's mistake, hence a `UserError` with its text."""

@@ -29,7 +29,9 @@ def _resume(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="ablate resume", description=__doc__)
     parser.add_argument("name", help="the study")
     parser.add_argument(
-        "overrides", nargs="*", help="what is yours or of this machine: team.member=2 device=cpu hydra/launcher=joblib"
+        "overrides",
+        nargs="*",
+        help="what is yours or of this machine: team.member=2 device=cpu hydra/launcher=slurm",
     )
     parser.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where its records lie (%(default)s)")
     asked = parser.parse_intermixed_args(arguments)

@@ -52,7 +52,7 @@ def run(training: Training, folder: RunFolder, *, stop_after: int | None = None)
 
     class Stopping(Tracker):
         def log(self, row: Row) -> None:
-            interruption.asked = stop_after is not None and int(row["epoch"] or 0) >= stop_after
+            interruption.by_signal = stop_after is not None and int(row["epoch"] or 0) >= stop_after
 
     with folder.lease() as writer:
         writer.open("").close()

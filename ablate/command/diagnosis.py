@@ -25,8 +25,8 @@ from ablate.study.design import MOST_LEVELS
 Answer = TypeVar("Answer")
 
 _PLUGINS = {
-    "joblib": "hydra-joblib-launcher", "submitit_local": "hydra-submitit-launcher",
-    "submitit_slurm": "hydra-submitit-launcher", "ray": "hydra-ray-launcher", "optuna": "hydra-optuna-sweeper",
+    "submitit_local": "hydra-submitit-launcher", "submitit_slurm": "hydra-submitit-launcher",
+    "optuna": "hydra-optuna-sweeper",
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import copy
 import functools
+import importlib.util
 import os
 import posixpath
 import re
@@ -87,6 +88,8 @@ class _Remembered(CachingConfigRepository):
             self.cache[name] = self._of(config_path).load_config(config_path)
         self._check_size(config_path)
         found = copy.deepcopy(self.cache[name])
+        if found and found.provider == "main" and config_path.startswith("hydra/"):
+            found.is_schema_source = True  # whole as it is: a plugin's option of the same name is no schema of it
         for default in (found and found.defaults_list) or ():
             group = str(getattr(default, "group", None)).lstrip("/")
             if default.is_override() and group in _CHOSEN_BY_PRIMARY and "/" in config_path:
@@ -337,7 +340,8 @@ class Composer:
         return returned.return_value
 
     def launcher(self, composed: DictConfig, task: Task) -> Launcher:
-        """The launcher that a whole config of a multirun asks for."""
+        """The launcher that a whole config of a multirun asks for. Raises `UserError` where it is not installed."""
+        _check_installed(composed)
         return Plugins.instance().instantiate_launcher(
             config=composed, task_function=task, hydra_context=self._context()
         )
@@ -457,6 +461,13 @@ def failure(returned: JobReturn) -> Exception | None:
     return typing.cast(Exception, returned._return_value) if returned.status is JobStatus.FAILED else None
 
 
+def failed(error: Exception) -> JobReturn:
+    """A job that failed so, though no launcher tells it."""
+    returned = JobReturn(status=JobStatus.FAILED)
+    returned.return_value = error
+    return returned
+
+
 def _is_own(provider: str) -> bool:
     """Whether configs of this provider are the user's: of a folder or a package that Hydra was told of."""
     return not _NOT_OWN.fullmatch(provider)
@@ -489,6 +500,14 @@ def _refuse_what_is_not_kept(composed: DictConfig) -> None:
             f"{found}: levels stand on the command line (arch=cylinder,pyramid), or in a study's file of your own, "
             "conf/study/NAME.yaml, under factors"
         )
+
+
+def _check_installed(composed: DictConfig) -> None:
+    """Raise `UserError` where the plugin of one of our launchers is missing."""
+    chosen, target = composed.hydra.runtime.choices["hydra/launcher"], str(composed.hydra.launcher._target_)
+    package = ".".join(target.split(".")[:2])
+    if package.startswith("hydra_plugins.") and importlib.util.find_spec(package) is None:
+        raise UserError(f"hydra/launcher={chosen}: is not installed; pip install 'ablate[{chosen}]'")
 
 
 def _refuse_unknown_additions(overrides: Sequence[str]) -> None:

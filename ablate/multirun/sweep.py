@@ -4,44 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from hydra.core.utils import JobReturn
-from hydra.plugins.launcher import Launcher
-from omegaconf import DictConfig
 
 from ablate.command.refusal import in_words
 from ablate.config.check import refuse
 from ablate.config.compose import Composer, failure
 from ablate.config.override import quoted
 from ablate.display import Screen, Sweep, duration
-from ablate.error import BusyError, IncompleteError, TakenError, UserError
+from ablate.error import IncompleteError, TakenError, UserError
 from ablate.multirun import claiming
+from ablate.multirun.allotment import Allotment, allot
 from ablate.multirun.cells import Asked, Composed, ask, check_data, rehearse
+from ablate.multirun.launch import Trained, cell, failure_of, is_one_by_one, launch
 from ablate.record import layout, reading, store, team, tracking
+from ablate.record.dispatch import Dispatch
 from ablate.record.layout import Layout
 from ablate.record.status import ENDED, Status
 from ablate.record.store import RunFolder
 from ablate.record.team import Found
 from ablate.study import plan, power, shares
 from ablate.study.plan import Cell, Plan
-from ablate.training.run import attend, claims_of, free_memory, identify
+from ablate.training.run import claims_of
 from ablate.training.session import Session
 
-_PAUSE_SECONDS = 2.0
 _MOST_RECORDS = 200  # that an estimate of hours looks at
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a launched run tells: the key it has had, and how wandb gets what its server does not have."""
-
-    key: str
-    how_to_sync: str | None
 
 
 def multirun(composer: Composer, overrides: Sequence[str], typed: Sequence[str], plan_id: str | None = None) -> int:
@@ -67,7 +57,7 @@ def multirun(composer: Composer, overrides: Sequence[str], typed: Sequence[str],
 
 
 def _study(composer: Composer, asked: Asked, plan_id: str | None) -> None:
-    screen, session = Screen(progress=asked.base["progress"]), Session()
+    screen, session = Screen(progress=asked.base["progress"]), Session(fail_fast=asked.base["study"]["fail_fast"])
     study, places = asked.base["study"], Layout(Path(asked.base["output_dir"]))
     if asked.base["plot"]:
         from ablate.training import plot
@@ -92,7 +82,7 @@ def _study(composer: Composer, asked: Asked, plan_id: str | None) -> None:
     told += _describe(made, member, places, theirs, screen)
     screen.say(f"left to do here: {len(todo)} runs{_hours(todo, places)}" if todo else "nothing is left to do here")
     launcher = composer.launcher(asked.whole, partial(cell, session))
-    _check_launcher(launcher, asked)
+    allotment = allot(launcher, asked.base, len(todo)) if todo else Allotment()
     only_looks = study["dry_run"] or study["coverage"]
     _record(made, asked, places, screen, only_looks=only_looks)
     if only_looks:
@@ -103,14 +93,16 @@ def _study(composer: Composer, asked: Asked, plan_id: str | None) -> None:
     check_data(todo, screen)
     results: dict[str, JobReturn] = {}
     try:
+        session.gpus = allotment.gpus
+        session.dispatch = None if is_one_by_one(launcher) else Dispatch.of(places, made.study)
         with Sweep(len(todo), asked.base["progress"]) as session.sweep:
-            given = [f"study.name={quoted(made.study)}", f"study.design={made.design}"]
+            given = [f"study.name={quoted(made.study)}", f"study.design={made.design}", *allotment.overrides]
             jobs = {each.key: [*each.job, *given] for each in todo}
-            _launch(jobs, _turns(asked, jobs, results), launcher, results, session.sweep)
+            launch(jobs, _turns(asked, jobs, results), launcher, results, session)
     finally:  # an interruption too: what has ended has ended
         _update(made, places, asked)
         for each in made.cells:  # a run that its data refuse leaves no record
-            if each.status == "missing" and each.key in results and _failure(results[each.key]):
+            if each.status == "missing" and each.key in results and failure_of(results[each.key]):
                 each.status = "failed"
         store.write_plan(places, made.study, made.content())
         failures = _conclude(made, todo, results, places, screen)
@@ -120,24 +112,6 @@ def _study(composer: Composer, asked: Asked, plan_id: str | None) -> None:
     _report(made, places, screen, told, anew=bool(results))
     if failures:
         raise IncompleteError(f"{failures} of {len(todo)} runs failed; the same command runs just these again")
-
-
-def cell(session: Session, composed: DictConfig) -> Trained:
-    """What a launcher calls for a run of a study, which shows little but what has become of it."""
-    screen = Screen(quiet=True, progress=composed["progress"], sweep=session.sweep)
-    try:
-        run = identify(composed, screen)
-        return Trained(run.folder.key, attend(run, screen, session).how_to_sync)
-    except Exception as error:
-        notes = "".join(f"; {note}" for note in getattr(error, "__notes__", []))
-        name = f"{composed['study']['arm']} seed {composed['seed']}"
-        told = str(error) if isinstance(error, BusyError) else f"failed: {name}: {in_words(error)}{notes}"
-        screen.announce(told)
-        # Tracebacks hold the run's tensors, its own and that of what caused it, and the multirun goes on.
-        error.__context__ = None
-        raise error.with_traceback(None) from None
-    finally:
-        free_memory()
 
 
 def _member(asked: Asked) -> tuple[int | None, int]:
@@ -151,18 +125,6 @@ def _member(asked: Asked) -> tuple[int | None, int]:
     if member and not size:
         asked.notes.append(f"team.size is not given: all of the study is yours, not only the share of member {member}")
     return member, size or 1
-
-
-def _check_launcher(launcher: Launcher, asked: Asked) -> None:
-    if asked.base["study"]["fail_fast"] and not _is_one_by_one(launcher):
-        raise UserError(
-            f"study.fail_fast=true: {type(launcher).__name__} starts all runs at once, so that none is left to spare; "
-            "leave out one of study.fail_fast and hydra/launcher"
-        )
-
-
-def _is_one_by_one(launcher: Launcher) -> bool:
-    return type(launcher).__name__ == "BasicLauncher"
 
 
 def _plan(asked: Asked, size: int) -> Plan:
@@ -291,28 +253,6 @@ def _hours(cells: Sequence[Composed], places: Layout) -> str:
     return f", about {duration(seconds * sum(of_arm[each.arm] for each in cells))} on this machine"
 
 
-def _launch(
-    jobs: Mapping[str, list[str]],
-    turns: Iterable[list[str]],
-    launcher: Launcher,
-    results: dict[str, JobReturn],
-    progress: Sweep,
-) -> None:
-    """Run the jobs, by key, with Hydra's launcher: of each turn the first where it runs one by one, else all at once.
-
-    A turn is what may be run now, in order; nothing where it is to be waited.
-    """
-    for number, turn in enumerate(turns):
-        if not turn:
-            time.sleep(_PAUSE_SECONDS)
-            continue
-        batch = turn[:1] if _is_one_by_one(launcher) else turn
-        returned = launcher.launch([jobs[key] for key in batch], initial_job_idx=number)
-        results.update(zip(batch, returned, strict=True))
-        for _ in batch:
-            progress.advance()
-
-
 def _turns(asked: Asked, jobs: Mapping[str, object], results: Mapping[str, JobReturn]) -> Iterator[list[str]]:
     """Again and again what may be run now, of the jobs: all that has not been, or what no other member has taken."""
 
@@ -326,14 +266,8 @@ def _turns(asked: Asked, jobs: Mapping[str, object], results: Mapping[str, JobRe
         turns = iter(lambda: [key for key in jobs if key not in results], [])
     for turn in turns:
         yield turn
-        if asked.base["study"]["fail_fast"] and any(map(_failure, results.values())):
+        if asked.base["study"]["fail_fast"] and any(map(failure_of, results.values())):
             return
-
-
-def _failure(returned: JobReturn) -> Exception | None:
-    """How a run failed; a run that another process has did not."""
-    error = failure(returned)
-    return None if isinstance(error, BusyError) else error
 
 
 def _trained(returned: JobReturn) -> Trained | None:
@@ -405,7 +339,7 @@ def _report(made: Plan, places: Layout, screen: Screen, told: Sequence[str], *, 
 
 def _what_went_wrong(returned: JobReturn, planned: Composed, places: Layout, ended: Collection[str]) -> str | None:
     """Why a cell that was launched is not recorded; none where it is, or where another process trains it."""
-    if error := _failure(returned):
+    if error := failure_of(returned):
         return f"{in_words(error).splitlines()[0]} ({places.run(planned.key)})"
     trained = _trained(returned)
     if trained and trained.key != planned.key:

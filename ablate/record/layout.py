@@ -143,6 +143,26 @@ def num_claims(folder: Path, key: str) -> int:
     return max(numbers, default=0)
 
 
+def dispatch(study: Path, number: str) -> Path:
+    """The folder by which a command and those that it has launched know of each other."""
+    return study / "launched" / number
+
+
+def wanted(dispatch: Path) -> Path:
+    """A file that is there as long as the command wants its runs."""
+    return dispatch / "wanted"
+
+
+def message(dispatch: Path, name: str) -> Path:
+    """A word to the command."""
+    return dispatch / f"{name}.json"
+
+
+def messages(dispatch: Path) -> list[Path]:
+    """All words to the command, in order."""
+    return sorted(each for each in dispatch.glob("*.json") if not each.name.startswith("."))
+
+
 def earlier(run: Path) -> list[Path]:
     """The folders of a run's records that were set aside."""
     return list(run.glob(f"{_EARLIER}*"))

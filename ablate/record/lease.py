@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,13 +39,16 @@ class Owner:
     pid: Annotated[int, Gt(0)]
     started: float
     token: str
+    job: str = ""  # of Slurm, if any
+    restarts: int = 0  # how often Slurm had begun that job anew
 
     @staticmethod
     def this() -> Owner:
         """The process that asks."""
         import psutil
 
-        return Owner(socket.gethostname(), _space(), os.getpid(), psutil.Process().create_time(), uuid.uuid4().hex)
+        started, token = psutil.Process().create_time(), uuid.uuid4().hex
+        return Owner(socket.gethostname(), _space(), os.getpid(), started, token, *_job(os.environ))
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -55,7 +58,13 @@ class Owner:
         return (self.host, self.space) == (socket.gethostname(), _space())
 
     def is_gone(self) -> bool:
-        """Whether it is known to have ended; of another machine's process nothing is known."""
+        """Whether it is known to have ended; of another machine's process nothing is known.
+
+        But that Slurm ends a job before it begins it anew, wherever that is.
+        """
+        job, restarts = _job(os.environ)
+        if self.job and self.job == job and self.restarts < restarts:
+            return True
         if not self.is_of_this_machine():
             return False
         import psutil
@@ -161,6 +170,13 @@ def busy(folder: Path, owner: Owner) -> str:
     text = f"{folder.name}: {owner} is training this run already; its record will be in {folder}"
     elsewhere = f"; if that machine is gone, its lease ends within {LEASE_SECONDS} s"
     return text if owner.is_of_this_machine() else text + elsewhere
+
+
+def _job(environment: Mapping[str, str]) -> tuple[str, int]:
+    """Slurm's job in which a process of this environment runs, and how often it has been begun anew."""
+    if not (number := environment.get("SLURM_JOB_ID")):
+        return "", 0
+    return f"{environment.get('SLURM_CLUSTER_NAME', '')}/{number}", int(environment.get("SLURM_RESTART_COUNT") or 0)
 
 
 def _space() -> str:

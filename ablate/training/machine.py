@@ -39,6 +39,14 @@ def physical_cores() -> int:
     return min(allowed, psutil.cpu_count(logical=False) or allowed)
 
 
+def gpus() -> list[str]:
+    """The CUDA devices that this process may use, as CUDA_VISIBLE_DEVICES names them; none is touched."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = torch.cuda.device_count()
+    names = [name.strip() for name in visible.split(",")] if visible else map(str, range(count))
+    return list(names)[:count]
+
+
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """The context of a forward pass: 16-bit matrix products under `bf16` and `fp16`, else nothing."""
     return torch.autocast(device.type, dtype=_AUTOCAST.get(precision), enabled=precision in _AUTOCAST)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 Differences = Callable[[Config, Mapping[str, str]], list[str]]
 
+_STOPPING = "stopping after this epoch; once more stops at once"
 # Read by the libraries of threads when torch is loaded; `threads` decides alone, since bits depend on it.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OMP_DYNAMIC", "OMP_THREAD_LIMIT", "MKL_NUM_THREADS", "MKL_DYNAMIC")
 
@@ -66,6 +67,15 @@ class Ended:
     result: Mapping[str, Any]
     folder: Path
     how_to_sync: str | None = None
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """Who sees a training, and who may stop it."""
+
+    tracker: Tracker
+    screen: Screen
+    interruption: Interruption
 
 
 def settings_of(composed: DictConfig) -> tuple[Config, dict[str, str], list[str]]:
@@ -146,14 +156,16 @@ def train(run: Run, screen: Screen, session: Session) -> Ended:
             screen.say(f"run {run.folder.key}: {run.name or 'all defaults'}, seed {run.config['seed']}")
             tracker = tracking.start(run.config, _shown(run), mode, session.server, screen.announce)
             screen.say(f"wandb: {tracker.mode} ({reason}) {tracker.url}".rstrip())
+            interruption = Interruption(partial(screen.announce, _STOPPING), session.is_called_off, session.signals)
+            watched = _Watched(tracker, screen, interruption)
             try:
-                ended, interrupted = _recorded(run, training, writer, tracker, screen)
+                ended = _recorded(run, training, writer, watched)
             except Exception as error:
                 screen.write(f"failed: {type(error).__name__}: {error}")
                 error.add_note(f"its log: {run.folder.path / layout.LOG}")
                 raise
             _say_how_it_ended(run, ended, tracker, screen, session)
-    if interrupted:  # in the last epoch: this run has ended, and no other is wanted
+    if interruption.by_signal:  # in the last epoch: this run has ended, and no other is wanted
         raise KeyboardInterrupt
     return ended
 
@@ -210,15 +222,13 @@ def _prepared(run: Run, screen: Screen, session: Session) -> Training:
     return prepare(run.config, run.corpus, run.fingerprint, screen, session.tables)
 
 
-def _recorded(run: Run, training: Training, writer: Writer, tracker: Tracker, screen: Screen) -> tuple[Ended, bool]:
-    """Train, and write the record's end: the result, or how it crashed. The window is closed in any case.
-
-    Says too whether the run has ended though it was asked to stop.
-    """
+def _recorded(run: Run, training: Training, writer: Writer, watched: _Watched) -> Ended:
+    """Train, and write the record's end: the result, or how it crashed. The window is closed in any case."""
     from ablate.recipe import arch
     from ablate.training import machine
     from ablate.training.loop import loop
 
+    tracker, screen = watched.tracker, watched.screen
     screen.say(f"device: {machine.name(training.device)}")
     for warning in machine.warnings(run.config["device"], training.device):
         screen.announce(f"WARNING: {warning}")
@@ -227,8 +237,7 @@ def _recorded(run: Run, training: Training, writer: Writer, tracker: Tracker, sc
     metrics: Mapping[str, Any] = {}
     how_to_sync = None
     try:
-        announce = partial(screen.announce, "stopping after this epoch; once more stops at once")
-        with Interruption(announce) as interruption:
+        with watched.interruption as interruption:
             outcome = loop(training, writer, tracker, screen, interruption)
         end, metrics = outcome.status, outcome.metrics
         if end == "interrupted":
@@ -236,7 +245,7 @@ def _recorded(run: Run, training: Training, writer: Writer, tracker: Tracker, sc
         record = {"key": run.folder.key} | asdict(outcome) | _identity(run) | store.provenance()
         record |= {"machine": machine.describe(training.device)}
         writer.finish(record)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # the latter of a cluster's job that is to be begun anew elsewhere
         end = "interrupted"
         raise
     except BusyError:
@@ -249,7 +258,7 @@ def _recorded(run: Run, training: Training, writer: Writer, tracker: Tracker, sc
         how_to_sync = tracker.finish(end, metrics)
         if how_to_sync and end not in ENDED:
             screen.say(f"wandb: `{how_to_sync}` uploads what there is")
-    return Ended(record, run.folder.path, how_to_sync), interruption.asked
+    return Ended(record, run.folder.path, how_to_sync)
 
 
 def _say_how_it_ended(run: Run, ended: Ended, tracker: Tracker, screen: Screen, session: Session) -> None:
@@ -259,7 +268,7 @@ def _say_how_it_ended(run: Run, ended: Ended, tracker: Tracker, screen: Screen, 
         screen.announce(f"wandb: the server does not have all of this run; `{ended.how_to_sync}` uploads it")
     screen.table(summary(ended.result, run.folder.path, ended.how_to_sync))
     if screen.quiet:
-        screen.announce(line(run.title, ended.result, session.sweep))
+        screen.conclude(line(run.title, ended.result))
 
 
 def _shown(run: Run) -> Shown:

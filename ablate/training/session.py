@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ablate.config.settings import Config
 from ablate.display import Sweep
 from ablate.recipe.data.corpus import drawing_seed
+from ablate.record.dispatch import Dispatch
 from ablate.record.tracking import Server
 
 if TYPE_CHECKING:
@@ -61,6 +63,23 @@ class Session:
     tables: Tables = field(default_factory=Tables)
     server: Server = field(default_factory=Server)
     sweep: Sweep | None = None  # the bar under which runs show theirs
+    dispatch: Dispatch | None = None  # of runs that are launched all at once, here or elsewhere
+    gpus: Sequence[str] = ()  # to be dealt out among processes of this machine
+    fail_fast: bool = False
+    is_elsewhere: bool = False
 
-    def __reduce__(self) -> tuple[type[Session], tuple[()]]:
-        return Session, ()
+    def is_called_off(self) -> bool:
+        """Whether the command no longer wants its runs."""
+        return self.dispatch is not None and not self.dispatch.is_wanted()
+
+    @property
+    def signals(self) -> tuple[signal.Signals, ...]:
+        """Those that ask a run to stop: a terminal's Ctrl-C reaches all, but is for the command that has sent them."""
+        return (signal.SIGTERM,) if self.is_elsewhere else (signal.SIGINT, signal.SIGTERM)
+
+    def __reduce__(self) -> tuple[Callable[..., Session], tuple[object, ...]]:
+        return _elsewhere, (self.dispatch, tuple(self.gpus), self.fail_fast)
+
+
+def _elsewhere(dispatch: Dispatch | None, gpus: Sequence[str], fail_fast: bool) -> Session:
+    return Session(dispatch=dispatch, gpus=gpus, fail_fast=fail_fast, is_elsewhere=True)

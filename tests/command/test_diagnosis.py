@@ -112,7 +112,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
         (["hydra.searchpath=[pkg://nope]"], "hydra.searchpath=pkg://nope: expected a folder or a package, found"),
         (["hydra.foo=1"], "hydra.foo: unknown key; "),
         (["hydra.swep.dir=x"], "hydra.swep.dir: unknown key; did you mean hydra.sweep.dir?"),
-        (["hydra/launcher=joblib"], "hydra/launcher=joblib: not installed; `pip install hydra-joblib-launcher`"),
+        (["hydra/sweeper=optuna"], "hydra/sweeper=optuna: not installed; `pip install hydra-optuna-sweeper`"),
         (["augmentation=specaugment"], "augmentation=specaugment: no such option; did you mean time_freq_mask?"),
         (["scheduler=cosine_annealing"], "scheduler=cosine_annealing: no such option; did you mean cosine?"),
         (["arch.activation=swish", "epochs=0"], "epochs: expected greater than or equal to 1, found 0"),

@@ -123,7 +123,7 @@ import gc, json, sys, weakref
 from ablate import run
 from ablate.multirun import sweep
 from ablate.training import prepare
-models, alive, prepared, launch = [], [], prepare.prepare, sweep._launch
+models, alive, prepared, launch = [], [], prepare.prepare, sweep.launch
 def watched(*arguments):
     training = prepared(*arguments)
     models.append(weakref.ref(training.model))
@@ -132,7 +132,7 @@ def launched(*arguments, **settings):
     launch(*arguments, **settings)
     gc.collect()
     alive.extend(model() is not None for model in models)
-prepare.prepare, sweep._launch = watched, launched
+prepare.prepare, sweep.launch = watched, launched
 code = run.command(json.load(sys.stdin))
 print(json.dumps([code, alive]))
 """
@@ -187,9 +187,14 @@ def test_a_launcher_that_starts_all_at_once(ablate: Command, tiny: list[str], tm
     (tmp_path / "plugins/hydra_plugins/at_once/__init__.py").write_text(_AT_ONCE)
     study = [*tiny, "-m", "optim=sgd,adamw", "study.name=s", "hydra/launcher=at_once"]
     path = {"PYTHONPATH": str(tmp_path / "plugins")}
-    refused = ablate(*study, "study.fail_fast=true", env=path)
-    assert refused.returncode == 2 and not results(tmp_path)
-    assert refused.stderr.startswith("ablate: study.fail_fast=true: AtOnceLauncher starts all runs at once")
+    assert ablate(*study, "study.dry_run=true", env=path).returncode == 0
+    key = plan_of(tmp_path, "s")["cells"][0]["key"]
+    (tmp_path / "outputs" / "runs" / key).mkdir(parents=True)
+    (tmp_path / "outputs" / "runs" / key / "checkpoint.pt").write_bytes(b"broken")
+    stopped = ablate(*study, "study.fail_fast=true", env=path)
+    assert stopped.returncode == 1 and not results(tmp_path)
+    assert "1 failed, 1 missing" in stopped.stdout and "1 of 2 runs failed" in stopped.stderr
+    (tmp_path / "outputs" / "runs" / key / "checkpoint.pt").unlink()
     done = ablate(*study, env=path)
     assert done.returncode == 0 and "given at once: 2" in done.stdout, done.stderr
     assert len(results(tmp_path)) == 2

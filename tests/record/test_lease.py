@@ -55,6 +55,18 @@ def test_another_process_of_the_same_number_is_not_the_owner(tmp_path: Path, gua
     assert holder(tmp_path, guard) is None
 
 
+def test_a_job_that_slurm_begins_anew_does_not_block_itself(
+    tmp_path: Path, guard: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_CLUSTER_NAME", "ours")
+    planted(tmp_path, replace(Owner.this(), host="another-node"))
+    for restarts, job, is_blocked in (("0", "7", True), ("1", "7", False), ("1", "8", True)):
+        monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
+        monkeypatch.setenv("SLURM_JOB_ID", job)
+        assert (holder(tmp_path, guard) is not None) == is_blocked
+
+
 @pytest.mark.parametrize("elsewhere", [{"host": "another-machine"}, {"space": "a container"}])
 def test_an_owner_elsewhere_has_its_lease_and_no_longer(elsewhere: dict[str, Any], tmp_path: Path, guard: Path) -> None:
     owner = replace(Owner.this(), pid=2**22 + 1, **elsewhere)

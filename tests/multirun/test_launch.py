@@ -1,0 +1,181 @@
+"""Runs launched elsewhere: told of as they end, stopped when they are not wanted, with the bits of a run alone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests import cluster
+from tests.conftest import Command
+from tests.terminal import seen
+
+PROCESSES = ["hydra/launcher=processes", "hydra.launcher.n_jobs=2", "threads=1"]
+
+
+@pytest.fixture(autouse=True)
+def two_cores() -> None:
+    if (os.cpu_count() or 1) < 2:
+        pytest.skip("needs two cores")
+
+
+def started(arguments: list[str], folder: Path, environment: dict[str, str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", "ablate.run", *arguments], cwd=folder, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+
+
+def runs(folder: Path) -> dict[str, Path]:
+    return {run.name: run for run in (folder / "outputs" / "runs").iterdir()}
+
+
+def break_first(ablate: Command, study: list[str], folder: Path) -> Path:
+    """Plan a study, and let its first run find a checkpoint that it can't read."""
+    assert ablate(*study, "study.dry_run=true").returncode == 0
+    plan = json.loads((folder / "outputs" / "studies" / "s" / "plan.json").read_text())
+    checkpoint: Path = folder / "outputs" / "runs" / plan["cells"][0]["key"] / "checkpoint.pt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"broken")
+    return checkpoint
+
+
+def assert_equal_bits(one: Path, other: Path) -> None:
+    assert runs(one).keys() == runs(other).keys()
+    for key, run in runs(one).items():
+        assert (run / "best.pt").read_bytes() == (runs(other)[key] / "best.pt").read_bytes()
+        first, second = (json.loads((each[key] / "result.json").read_text()) for each in (runs(one), runs(other)))
+        assert first["metrics"] == second["metrics"] and first["machine"]["threads"] == 1
+
+
+def beside(folder: Path, name: str) -> Path:
+    """Another folder, whose outputs have the same cache."""
+    (folder / name / "outputs").mkdir(parents=True)
+    (folder / name / "outputs" / "cache").symlink_to((folder / "outputs" / "cache").resolve())
+    return folder / name
+
+
+def test_processes_tell_of_each_run_as_it_ends_and_give_the_bits_of_a_run_alone(
+    ablate: Command, tiny: list[str], tmp_path: Path
+) -> None:
+    study = [*tiny, "--multirun", "optim=sgd,adamw", "study.seeds=2", "study.name=s"]
+    checkpoint = break_first(ablate, study, tmp_path)
+    done = ablate(*study, *PROCESSES)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.strip() == "ablate: 1 of 4 runs failed; the same command runs just these again"
+    lines = done.stdout.splitlines()
+    ends = [number for number, line in enumerate(lines) if line.startswith("[") and "val accuracy" in line]
+    failed = [number for number, line in enumerate(lines) if line.startswith("failed: optimizer=sgd seed 0: ")]
+    assert len(ends) == 3 and lines[ends[-1]].startswith("[4/4]")
+    assert len(failed) == 2 and failed[0] < ends[-1], "told at once, and again at the end"
+    checkpoint.unlink()
+    again = ablate(*study, *PROCESSES)
+    assert again.returncode == 0 and "[1/1] optimizer=sgd seed 0" in again.stdout, again.stderr
+    alone = beside(tmp_path, "alone")
+    assert ablate(*study, "threads=1", cwd=alone).returncode == 0
+    assert_equal_bits(alone, tmp_path)
+    assert not list((tmp_path / "outputs" / "studies").rglob("launched"))
+
+
+def test_fail_fast_stops_what_trains_and_begins_no_other(ablate: Command, tiny: list[str], tmp_path: Path) -> None:
+    long = [each for each in tiny if not each.startswith("epochs")]
+    study = [*long, "epochs=5000", "--multirun", "optim=sgd,adamw", "study.seeds=2", "study.name=s"]
+    break_first(ablate, study, tmp_path)
+    done = ablate(*study, *PROCESSES, "study.fail_fast=true")
+    assert done.returncode == 1 and "1 failed, 3 missing" in done.stdout, done.stdout
+    assert done.stderr.strip() == "ablate: 1 of 4 runs failed; the same command runs just these again"
+
+
+@pytest.fixture
+def long_study(tiny: list[str], environment: dict[str, str], tmp_path: Path) -> "Iterator[subprocess.Popen[str]]":
+    """A study of four long runs, two of which train."""
+    long = [each for each in tiny if not each.startswith("epochs")]
+    study = [*long, "epochs=5000", "--multirun", "optim=sgd,adamw", "study.seeds=2", "study.name=s", *PROCESSES]
+    process = started(study, tmp_path, environment)
+    try:
+        deadline = time.monotonic() + 120
+        while len(list(tmp_path.glob("outputs/runs/*/metrics.jsonl"))) < 2:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def test_ctrl_c_lets_each_end_its_epoch_and_leaves_nobody(long_study: "subprocess.Popen[str]", tmp_path: Path) -> None:
+    workers = psutil.Process(long_study.pid).children(recursive=True)
+    os.killpg(long_study.pid, signal.SIGINT)  # as a terminal sends it, to all of them
+    said, refused = long_study.communicate(timeout=60)
+    assert long_study.returncode == 130 and "stopping: each run ends after its epoch" in said
+    assert refused.splitlines() == ["ablate: interrupted; the same command goes on from the last whole epoch"]
+    assert workers and not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in workers)
+    assert "4 missing" in said and not list(tmp_path.glob("outputs/runs/*/lease.json"))
+    for run in runs(tmp_path).values():
+        assert (run / "checkpoint.pt").exists() and (run / "metrics.jsonl").read_text().endswith("\n")
+
+
+def test_a_process_that_is_killed_takes_no_other_run_with_it(
+    long_study: "subprocess.Popen[str]", tmp_path: Path
+) -> None:
+    (lease, *_) = tmp_path.glob("outputs/runs/*/lease.json")
+    owner: dict[str, Any] = json.loads(lease.read_text())
+    os.kill(owner["pid"], signal.SIGKILL)
+    deadline = time.monotonic() + 120
+    while "resumed after epoch" not in (lease.parent / "run.log").read_text():
+        assert long_study.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    os.killpg(long_study.pid, signal.SIGINT)
+    said, _ = long_study.communicate(timeout=60)
+    assert long_study.returncode == 130 and "what it had begun goes on from its last epoch" in said
+
+
+def test_on_a_terminal_there_is_a_bar_over_the_processes(
+    tiny: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    study = [*tiny, "--multirun", "optim=sgd,adamw", "study.name=s", *PROCESSES]
+    code, output = seen(study, tmp_path, environment | {"TERM": "xterm-256color"})
+    text = output.decode(errors="replace")
+    assert code == 0 and "0/2" in text and "1/2" in text and "[2/2] optimizer=" in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["hydra/launcher=processes", "hydra.launcher.n_jobs=999"], "hydra.launcher.n_jobs=999: with 1 thread each"),
+        (["hydra/launcher=slurm", "hydra.launcher._target_=hydra_plugins.absent.A"], "pip install 'ablate[slurm]'"),
+        (["hydra/launcher=slurm", "threads=9"], "threads=9: expected at most hydra.launcher.cpus_per_task=4"),
+    ],
+)
+def test_what_can_not_be_launched_is_refused_in_a_line(
+    settings: list[str], said: str, ablate: Command, tiny: list[str], tmp_path: Path
+) -> None:
+    if "threads=9" in settings:
+        pytest.importorskip("submitit")
+    done = ablate(*tiny, "--multirun", "optim=sgd,adamw", *settings)
+    assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+    assert not (tmp_path / "outputs" / "studies").exists()
+
+
+@pytest.mark.cluster
+@cluster.NEEDS_RAY
+def test_a_study_on_a_ray_of_two_nodes(
+    ablate: Command, tiny: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    study = [*tiny, "--multirun", "optim=sgd,adamw", "study.name=s"]
+    with cluster.ray(tmp_path / "ray", environment) as (address, found):
+        done = ablate(*study, "hydra/launcher=ray", f"hydra.launcher.ray.init.address={address}", env=found)
+    assert done.returncode == 0, done.stderr
+    assert [line.partition(" ")[0] for line in done.stdout.splitlines() if "val accuracy" in line] == ["[1/2,", "[2/2]"]
+    assert not (tmp_path / "ray" / "outputs").exists(), "a node's own folder"
+    alone = beside(tmp_path, "alone")
+    assert ablate(*study, "threads=1", cwd=alone).returncode == 0
+    assert_equal_bits(alone, tmp_path)
