@@ -25,6 +25,7 @@ _EARLIER = "earlier-"
 PLAN = "plan.json"
 _COMMAND = "command.json"
 _STORES = "stores.json"
+_FOUND = "found.json"
 UNSYNCED = "unsynced.txt"
 PAGE = "report.html"
 RUNS_TABLE = "runs.csv"
@@ -85,6 +86,10 @@ class Layout:
     def stores(self, study: str) -> Path:
         """The folders of team-mates that a study's command named on this machine."""
         return self.study(study) / _STORES
+
+    def found(self, study: str) -> Path:
+        """What wandb has shown of a study's runs that team-mates have ended."""
+        return self.study(study) / _FOUND
 
     def earlier_plan(self, study: str, plan_id: str) -> Path:
         """A plan that the study had before."""
