@@ -6,19 +6,22 @@ import importlib
 import re
 import signal
 import sys
+from collections.abc import Iterator
+from itertools import zip_longest
 
 from ablate.interruption import as_keyboard_interrupt
 
 COMMANDS = {
     "run": ("ablate.run", "a run (`ablate arch=pyramid`), a study (`ablate -m arch=cylinder,pyramid study.seeds=3`)"),
-    "audit": ("ablate.audit.__main__", "what is wrong with data, before anyone trains on them: findings, and a page"),
-    "status": ("ablate.status", "how far a study is, and what it shows so far"),
-    "resume": ("ablate.resume", "go on with a study by its name, by the command that began it"),
-    "collect": ("ablate.collect.__main__", "merge copied folders of team-mates, and say what still lacks, and why"),
-    "predict": ("ablate.predict", "labels of the test split by one run or several together, to be handed in"),
-    "report": ("ablate.report.__main__", "what mattered in a study: verdicts, tables and a page"),
-    "help": ("ablate.help", "what a group, an option or a key means, its default and what it may be; --help lists all"),
-    "bench": ("ablate.bench.__main__", "promises that take long to prove, measured on this machine"),
+    "audit": ("ablate.audit.__main__", "what is wrong with data"),
+    "status": ("ablate.status", "how far a study is"),
+    "resume": ("ablate.resume", "go on with a study"),
+    "report": ("ablate.report.__main__", "what mattered in a study"),
+    "collect": ("ablate.collect.__main__", "merge folders of team-mates"),
+    "sync": ("ablate.sync", "upload what wandb lacks"),
+    "predict": ("ablate.predict", "labels of the test split"),
+    "help": ("ablate.help", "what an option or a key means"),
+    "bench": ("ablate.bench.__main__", "promises, measured here"),
 }
 """Each command's module, which has `main(arguments)` that gives an exit code, and what it does."""
 
@@ -31,9 +34,7 @@ def script() -> None:
 def main(arguments: list[str]) -> int:
     """Carry out the command that is named first; its exit code."""
     if not arguments:
-        width = max(map(len, COMMANDS))
-        print("ablate: what mattered, was it luck, and who should run what next")
-        print("\n".join(f"ablate {name.ljust(width)}  {what}" for name, (_, what) in COMMANDS.items()))
+        print("\n".join(_overview()))
         return 0
     if arguments[0] == "help" and len(arguments) == 2 and arguments[1] in COMMANDS:
         arguments = [arguments[1], "--help"]
@@ -51,6 +52,17 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("ablate: interrupted", file=sys.stderr)
         return 130
+
+
+def _overview() -> Iterator[str]:
+    """A line on the first command, and the others two a line."""
+    width = max(map(len, COMMANDS))
+    first, *others = (f"ablate {name.ljust(width)}  {what}" for name, (_, what) in COMMANDS.items())
+    yield "ablate: what mattered, was it luck, and who should run what next; each command has its --help"
+    yield first
+    column = max(map(len, others)) + 3
+    for left, right in zip_longest(others[::2], others[1::2], fillvalue=""):
+        yield f"{left.ljust(column)}{right}".rstrip()
 
 
 if __name__ == "__main__":
