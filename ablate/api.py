@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ablate.command.diagnosis import mistakes, told_at_once
 from ablate.command.frame import left_as_found
@@ -195,4 +195,5 @@ def _of_commands(line: Line, overrides: Sequence[str]) -> Iterator[str]:
 
 def _trained(quiet: bool, composed: DictConfig) -> Result:
     screen = Screen(quiet=quiet, progress=composed["progress"])
-    return Run(attend(identify(composed, screen), screen, Session()).folder).result
+    ended = attend(identify(composed, screen), screen, Session())
+    return Run(ended.folder).result if ended.folder else cast("Result", ended.result)

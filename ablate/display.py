@@ -369,7 +369,7 @@ def line(name: str, result: Mapping[str, Any]) -> str:
     )
 
 
-def summary(result: Mapping[str, Any], folder: Path, how_to_sync: str | None) -> dict[str, object]:
+def summary(result: Mapping[str, Any], folder: Path | str, how_to_sync: str | None) -> dict[str, object]:
     """The rows that a finished run's table shows."""
     metrics = result["metrics"]
     accuracy = f"none: {result['status']} before an epoch was validated"

@@ -86,8 +86,10 @@ def _key(places: Layout, name: str) -> str:
     if not accuracies:
         raise UserError(f"{name}: no run of the study has finished with a model")
     best = max(sorted(accuracies), key=lambda key: accuracies[key])
-    if best in gathered.stores:
-        raise UserError(f"{name}: {best} is a team-mate's; `ablate collect {gathered.stores[best]}` brings it here")
+    if best in gathered.elsewhere:
+        place = gathered.elsewhere[best]
+        how = f"`ablate collect {place}` brings it here" if best in gathered.folders else f"{place} has no folder of it"
+        raise UserError(f"{name}: {best} is a team-mate's; {how}")
     return best
 
 

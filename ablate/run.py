@@ -18,6 +18,7 @@ from ablate.config.override import name_of, value_of
 from ablate.display import Screen
 from ablate.error import UserError
 from ablate.record.layout import Layout
+from ablate.record.wandb_settings import sweep_run
 from ablate.training.run import Differences, attend, identify, objective, settings_of
 from ablate.training.session import Session
 
@@ -81,6 +82,8 @@ def _start(composer: Composer, line: Line, overrides: list[str], arguments: list
             f"--{'package' if line.flags.package else 'resolve'}: says what --cfg shows; give it with --cfg job"
         )
     are_sweeps = any(not is_of_hydra(each) and composer.is_sweep(each) for each in overrides)
+    if (line.flags.multirun or composer.asked_mode() == "MULTIRUN") and sweep_run():
+        raise UserError("--multirun: `wandb agent` asks for one run at a time; leave --multirun out of its command")
     if line.flags.multirun and composer.asked_mode() not in (None, "MULTIRUN"):
         raise UserError(f"hydra.mode={composer.asked_mode()}: --multirun says otherwise; leave one of them out")
     if not (line.flags.multirun or are_sweeps or composer.asked_mode() == "MULTIRUN"):

@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from ablate.recipe.data.corpus import Split
+from tests.wandb_server import WandbServer
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -27,13 +28,16 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture
 def ablate(tmp_path: Path, environment: dict[str, str]) -> Command:
-    """`ablate("arch=pyramid", ...)` runs the command in an empty folder; `env` adds to its environment."""
+    """`ablate("arch=pyramid", ...)` runs the command in an empty folder; `env` adds to its environment.
+
+    `module` is another command's.
+    """
 
     def run(
-        *arguments: str, cwd: Path = tmp_path, env: dict[str, str] | None = None
+        *arguments: str, cwd: Path = tmp_path, env: dict[str, str] | None = None, module: str = "ablate.run"
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "ablate.run", *arguments],
+            [sys.executable, "-m", module, *arguments],
             cwd=cwd,
             env=environment | (env or {}),
             capture_output=True,
@@ -42,6 +46,13 @@ def ablate(tmp_path: Path, environment: dict[str, str]) -> Command:
         )
 
     return run
+
+
+@pytest.fixture
+def server() -> Iterator[WandbServer]:
+    """A wandb server on loopback."""
+    with WandbServer() as serving:
+        yield serving
 
 
 @pytest.fixture(scope="session")
@@ -64,3 +75,9 @@ def tiny(tmp_path: Path, corpus_cache: Path) -> list[str]:
     (tmp_path / "outputs").mkdir()
     (tmp_path / "outputs" / "cache").symlink_to(corpus_cache)
     return ["data=espeak_tiny", "data.context=2", "arch.width=32", "epochs=1", "wandb.mode=disabled"]
+
+
+@pytest.fixture
+def shown(tiny: list[str]) -> list[str]:
+    """As `tiny`, of a run that is shown in wandb: of `the-team` and project `hw`."""
+    return [*(each for each in tiny if not each.startswith("wandb")), "wandb.entity=the-team", "wandb.project=hw"]

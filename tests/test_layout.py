@@ -16,7 +16,7 @@ from ablate.config.settings import GROUPS
 ROOT = Path(__file__).parents[1]
 
 FLOORS = [
-    "__main__ run audit resume status collect predict next confirm decide help bench".split(),  # the commands
+    "__main__ run audit resume status collect predict sync next confirm decide help bench".split(),  # the commands
     ["multirun", "api"],
     ["training", "report"],
     ["command", "inference"],
@@ -76,7 +76,10 @@ COVERED_ELSEWHERE = {
     "recipe/data/fault.py": "recipe/data/test_hw1p2.py",
     "recipe/data/mfcc.py": "recipe/data/test_aligned.py",
     "recipe/data/paired.py": "recipe/data/test_installed.py",
+    "record/exhibit.py": "record/test_tracking.py",
+    "record/patience.py": "record/test_lookup.py",
     "record/status.py": "record/test_store.py",
+    "record/upload.py": "test_sync.py",
     "record/layout.py": "record/test_store.py",
     "report/files.py": "report/test_main.py",
     "report/picture.py": "report/test_main.py",
@@ -327,6 +330,8 @@ def test_the_readme_lists_every_option_and_says_when_to_try_it() -> None:
         "ablate.record.key",
         "ablate.record.reading",
         "ablate.record.tracking",
+        "ablate.record.lookup",
+        "ablate.sync",
         "ablate.recipe.data.hw1p2",
         "ablate.recipe.data.aligned",
         "ablate.config.compose",

@@ -27,6 +27,11 @@ class OfflineRun:
     summary: dict[str, Any] = field(default_factory=dict)
     exit_code: int | None = None
 
+    @property
+    def epochs(self) -> list[dict[str, Any]]:
+        """The rows of the history that are of an epoch."""
+        return [row for row in self.history if "epoch" in row]
+
 
 def read(folder: Path) -> OfflineRun:
     """The run of an `offline-run-*` folder, once its end is written: wandb's own process writes it, in its own time."""

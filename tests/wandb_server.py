@@ -15,6 +15,7 @@ import gzip
 import json
 import re
 import threading
+import time
 import zlib
 from collections import Counter
 from dataclasses import dataclass, field
@@ -41,7 +42,13 @@ class Run:
     history: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
     state: str = "running"
+    sweep: str | None = None
     alerts: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def epochs(self) -> list[dict[str, Any]]:
+        """The rows of the history that are of an epoch."""
+        return [row for row in self.history if "epoch" in row]
 
     @property
     def bucket(self) -> dict[str, Any]:
@@ -59,7 +66,7 @@ class Run:
             "state": self.state,
             "config": json.dumps({key: {"value": value} for key, value in self.config.items()}),
             "summaryMetrics": json.dumps(self.summary),
-            "sweepName": None,
+            "sweepName": self.sweep,
             "commit": None,
             "readOnly": False,
             "historyLineCount": len(self.history),
@@ -80,14 +87,30 @@ class Run:
         }
 
 
+@dataclass
+class Sweep:
+    """A sweep: its config (YAML), and the trials it asks agents for, each a run's id with its parameters."""
+
+    config: str
+    trials: list[tuple[str, dict[str, Any]]]
+
+
 class WandbServer:
-    """Serves while the context is open; `fail` is the HTTP status it then answers everything with, 0 for none."""
+    """Serves while the context is open.
+
+    `fail` is the HTTP status it then answers everything with, 0 for none; `delay` is in seconds, for each answer.
+    """
 
     def __init__(self) -> None:
         self.runs: dict[str, Run] = {}
         self.requests: Counter[str] = Counter()
         self.unknown: list[str] = []
+        self.sweeps: dict[str, Sweep] = {}
+        self.artifacts: list[tuple[str, str]] = []  # type and name of each
+        self.files: dict[str, bytes] = {}  # by the path that they were put to
+        self.filters: list[Any] = []  # of the questions after runs
         self.fail = 0
+        self.delay = 0.0
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._http.daemon_threads = True
         self._http.wandb = self  # type: ignore[attr-defined]
@@ -129,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer({})
 
     def do_PUT(self) -> None:
-        self._body()
+        self.server.wandb.files[self.path.partition("?")[0]] = self._body()
         self._answer({})
 
     def do_POST(self) -> None:
@@ -137,6 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
         server: WandbServer = self.server.wandb
         path = self.path.partition("?")[0]
         server.requests[path] += 1
+        time.sleep(server.delay)
         if server.fail:
             self._answer({"errors": [{"message": "planted"}]}, server.fail)
         elif path == "/graphql":
@@ -221,6 +245,7 @@ def _upsert(server: WandbServer, variables: dict[str, Any]) -> Any:
     before = len(server.runs)
     run = server.run(entity, project, name)
     run.state = "running" if run.state != "finished" else run.state
+    run.sweep = variables.get("sweep") or run.sweep
     if variables.get("config"):
         run.config = {key: value["value"] for key, value in json.loads(variables["config"]).items()}
     fields = {"groupName": "group", "jobType": "job_type", "displayName": "name", "notes": "notes", "tags": "tags"}
@@ -246,7 +271,88 @@ def _one_run(server: WandbServer, variables: dict[str, Any]) -> Any:
     return {"project": {"run": run.bucket if run else None}}
 
 
+def _runs(server: WandbServer, variables: dict[str, Any]) -> Any:
+    filters = json.loads(variables.get("filters") or "{}")
+    server.filters.append(filters)
+    of_project = f"{variables['entity']}/{variables['project']}/"
+    if not any(path.startswith(of_project) for path in server.runs):
+        return {"project": None}
+    found = [run for path, run in server.runs.items() if path.startswith(of_project) and _matches(run, filters)]
+    start = int(variables.get("cursor") or 0)
+    page = found[start : start + variables["perPage"]]
+    edges = [{"node": run.bucket, "cursor": str(start + number)} for number, run in enumerate(page, 1)]
+    info = {"endCursor": str(start + len(page)), "hasNextPage": start + len(page) < len(found)}
+    runs = {"edges": edges, "pageInfo": info}
+    return {"project": {"internalId": "1", "runCount": len(found), "readOnly": False, "runs": runs}}
+
+
+def _matches(run: Run, filters: dict[str, Any]) -> bool:
+    """As the server has it: a config's entry is an object with its value."""
+    known = {"name": run.id, "state": run.state, "group": run.group}
+    known |= {f"config.{name}.value": value for name, value in run.config.items()}
+
+    def holds(name: str, wanted: Any) -> bool:
+        if name in ("$and", "$or"):
+            return {"$and": all, "$or": any}[name](_matches(run, each) for each in wanted)
+        return known.get(name) in (wanted["$in"] if isinstance(wanted, dict) else [wanted])
+
+    return all(holds(name, wanted) for name, wanted in filters.items())
+
+
+def _sweep(server: WandbServer, variables: dict[str, Any]) -> Any:
+    sweep = server.sweeps.get(variables["sweep"])
+    known = {"id": "s", "name": variables["sweep"], "config": sweep.config if sweep else "", "state": "RUNNING"}
+    known |= {"method": "grid", "runs": {"edges": []}}
+    return {"project": {"sweep": known if sweep else None}}
+
+
+def _heartbeat(server: WandbServer, variables: dict[str, Any]) -> Any:
+    """A trial for an agent that has none."""
+    (name, sweep), *_ = server.sweeps.items()
+    commands: list[dict[str, Any]] = []
+    if not json.loads(variables["runState"]):
+        commands = [{"type": "exit"}]
+        if sweep.trials:
+            run, parameters = sweep.trials.pop(0)
+            arguments = {key: {"value": value} for key, value in parameters.items()}
+            commands = [{"type": "run", "run_id": run, "args": arguments, "program": "", "sweep": name}]
+    return {"agentHeartbeat": {"agent": {"id": "agent"}, "commands": json.dumps(commands)}}
+
+
+def _artifact(server: WandbServer, variables: dict[str, Any]) -> Any:
+    given = variables["input"]
+    server.artifacts.append((given["artifactTypeName"], given["aliases"][0]["artifactCollectionName"]))
+    sequence = {"id": "sequence", "latestArtifact": None}
+    return {"createArtifact": {"artifact": {"id": "artifact", "state": "PENDING", "artifactSequence": sequence}}}
+
+
+def _manifest(server: WandbServer, variables: dict[str, Any]) -> Any:
+    file = {"id": "file", "name": "manifest", "displayName": "manifest", "uploadHeaders": []}
+    file["uploadUrl"] = f"http://{variables['host']}/storage/manifest"
+    return {"artifactManifest": {"id": "manifest", "file": file}}
+
+
+def _artifact_files(server: WandbServer, variables: dict[str, Any]) -> Any:
+    nodes = []
+    for each in variables["input"]["artifactFiles"]:
+        url = f"http://{variables['host']}/storage/artifact/{each['name']}"
+        node = {"id": each["name"], "name": each["name"], "displayName": each["name"], "uploadUrl": url}
+        node |= {"uploadHeaders": [], "storagePath": each["name"], "artifact": {"id": "artifact"}}
+        nodes.append({"node": node | {"uploadMultipartUrls": None}})
+    return {"createArtifactFiles": {"files": {"edges": nodes}}}
+
+
 _OPERATIONS = {
+    "Runs": _runs,
+    "SweepWithRuns": _sweep,
+    "CreateAgent": lambda server, variables: {"createAgent": {"agent": {"id": "agent"}}},
+    "Heartbeat": _heartbeat,
+    "ArtifactType": lambda server, variables: {"project": {"artifact": None}},
+    "CreateArtifact": _artifact,
+    "CreateArtifactManifest": lambda server, variables: {"createArtifactManifest": _manifest(server, variables)},
+    "UpdateArtifactManifest": lambda server, variables: {"updateArtifactManifest": _manifest(server, variables)},
+    "CreateArtifactFiles": _artifact_files,
+    "CommitArtifact": lambda server, variables: {"commitArtifact": {"artifact": {"id": "artifact", "digest": ""}}},
     "Viewer": _viewer,
     "GetDefaultEntity": lambda server, variables: {"viewer": {"id": "VXNlcjox", "entity": ENTITY}},
     "ServerFeaturesQuery": lambda server, variables: {"serverInfo": {"features": []}},

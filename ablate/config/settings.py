@@ -56,6 +56,8 @@ class Wandb(TypedDict):
     tags: list[Annotated[str, Len(1, 64)]]
     notes: str | None
     alert: bool
+    lookup: bool
+    artifact: bool
 
 
 class Team(TypedDict):

@@ -128,6 +128,8 @@ def launch(
     number = 0
     with session.dispatch or contextlib.nullcontext():
         for turn in turns:
+            for key in turn:  # another member had it when it was tried before
+                results.pop(key, None)
             if not turn:
                 time.sleep(_PAUSE_SECONDS)
             elif is_one_by_one(launcher):

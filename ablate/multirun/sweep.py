@@ -20,12 +20,12 @@ from ablate.multirun import claiming
 from ablate.multirun.allotment import Allotment, allot
 from ablate.multirun.cells import Asked, Composed, ask, check_data, rehearse
 from ablate.multirun.launch import Trained, cell, failure_of, is_one_by_one, launch
-from ablate.record import layout, reading, store, team, tracking
+from ablate.record import layout, lookup, reading, store, team, tracking, upload, wandb_settings
 from ablate.record.dispatch import Dispatch
 from ablate.record.layout import Layout
 from ablate.record.status import ENDED, Status
 from ablate.record.store import RunFolder
-from ablate.record.team import Found
+from ablate.record.team import Elsewhere, Found
 from ablate.study import plan, power, shares
 from ablate.study.plan import Cell, Plan
 from ablate.training.run import claims_of
@@ -73,10 +73,11 @@ def _study(composer: Composer, asked: Asked, plan_id: str | None) -> None:
         )
     if claims := claims_of(asked.base):
         claiming.bring_in(claims, places, [each.key for each in made.cells])
-    theirs, problems = _update(made, places, asked)
+    elsewhere, unknown = _elsewhere(made, asked)
+    theirs, problems = _update(made, places, asked, elsewhere)
     todo, owed = _todo(asked, made, member if size > 1 else None)
     rehearse(owed)
-    told = [*asked.notes, *problems]
+    told = [*asked.notes, *unknown, *problems]
     for note in told:
         screen.say(note)
     told += _describe(made, member, places, theirs, screen)
@@ -84,12 +85,14 @@ def _study(composer: Composer, asked: Asked, plan_id: str | None) -> None:
     launcher = composer.launcher(asked.whole, partial(cell, session))
     allotment = allot(launcher, asked.base, len(todo)) if todo else Allotment()
     only_looks = study["dry_run"] or study["coverage"]
-    _record(made, asked, places, screen, only_looks=only_looks)
+    _record(made, asked, elsewhere, screen, only_looks=only_looks)
     if only_looks:
         _cover(made, screen, must_be_whole=study["coverage"])
         return
     if todo:
-        tracking.choose_mode(asked.base["wandb"]["mode"])  # refused here rather than by each run
+        mode, _ = wandb_settings.choose_mode(asked.base["wandb"]["mode"])  # refused here rather than by each run
+        for note in wandb_settings.not_heeded(asked.base, is_multirun=True) if mode != "disabled" else ():
+            screen.say(note)
     check_data(todo, screen)
     results: dict[str, JobReturn] = {}
     try:
@@ -100,7 +103,7 @@ def _study(composer: Composer, asked: Asked, plan_id: str | None) -> None:
             jobs = {each.key: [*each.job, *given] for each in todo}
             launch(jobs, _turns(asked, jobs, results), launcher, results, session)
     finally:  # an interruption too: what has ended has ended
-        _update(made, places, asked)
+        _update(made, places, asked, elsewhere)
         for each in made.cells:  # a run that its data refuse leaves no record
             if each.status == "missing" and each.key in results and failure_of(results[each.key]):
                 each.status = "failed"
@@ -158,13 +161,19 @@ def _plan(asked: Asked, size: int) -> Plan:
     return made if made.study else dataclasses.replace(made, study=made.plan_id)
 
 
-def _update(made: Plan, places: Layout, asked: Asked) -> tuple[dict[str, Found], list[str]]:
+def _elsewhere(made: Plan, asked: Asked) -> tuple[Elsewhere, list[str]]:
+    """Where team-mates' results are, wandb asked once; and what is to be said of that."""
+    in_wandb, problems = lookup.of_study(asked.base, made.study, [each.key for each in made.cells])
+    return Elsewhere(team.folders(asked.base["team"]), in_wandb), problems
+
+
+def _update(made: Plan, places: Layout, asked: Asked, elsewhere: Elsewhere) -> tuple[dict[str, Found], list[str]]:
     """Put what is known of the runs into the plan: what the folder has, else what team-mates have ended.
 
     Gives the latter by key, and a line on each of their records that is malformed. Raises `UserError` that names
     every malformed record of the folder's own.
     """
-    stores, claims = team.folders(asked.base["team"]), claims_of(asked.base)
+    claims = claims_of(asked.base)
     found: dict[str, Status] = {}
     theirs: dict[str, Found] = {}
     malformed, problems = list[str](), list[str]()
@@ -174,8 +183,8 @@ def _update(made: Plan, places: Layout, asked: Asked) -> tuple[dict[str, Found],
         except UserError as error:
             malformed.append(str(error))
             continue
-        if stores and found[each.key] not in ENDED:
-            ended, said = team.find(stores, each.key)
+        if found[each.key] not in ENDED:
+            ended, said = team.find(elsewhere, each.key)
             problems += said
             if ended:
                 theirs[each.key] = ended
@@ -216,7 +225,7 @@ def _describe(made: Plan, member: int | None, places: Layout, theirs: Mapping[st
             screen.say(
                 f"member {number}{mine}: seeds {', '.join(map(str, seeds)) or 'none'}; {plan.tally(made.of(number))}"
             )
-    credits = team.credits((each.result, each.store) for each in theirs.values())
+    credits = team.credits((each.result, each.place) for each in theirs.values())
     for line in credits:
         screen.say(line)
     noise = power.noise(finished)
@@ -278,9 +287,7 @@ def _unsynced(made: Plan, results: Mapping[str, JobReturn], places: Layout) -> l
     """The folders of what wandb's server does not have of the study, as far as is known here."""
     told = [trained.how_to_sync for each in results.values() if (trained := _trained(each))]
     online = [Path(shlex.split(command)[-1]) for command in told if command]
-    offline = tracking.offline_runs(places, [each.key for each in made.cells])
-    known = {folder.resolve() for folder in offline}  # what a run has told is absolute
-    return [*offline, *(folder for folder in online if folder.resolve() not in known)]
+    return upload.left(places, made.study, [each.key for each in made.cells], online)
 
 
 def _conclude(
@@ -288,10 +295,10 @@ def _conclude(
 ) -> int:
     """Tell what has become of the study, and what to do next; the number of failures."""
     screen.say(f"study {made.study}, plan {made.plan_id}: {plan.tally(made.cells)}")
-    if unsynced := _unsynced(made, results, places):
-        listed = store.write_unsynced(places, made.study, unsynced)
-        how_to_sync = f"tr '\\n' '\\0' < {shlex.quote(str(listed))} | xargs -0 wandb sync"
-        screen.say(f"wandb: `{how_to_sync}` uploads {len(unsynced)} runs of the study")
+    unsynced = _unsynced(made, results, places)
+    store.write_unsynced(places, made.study, unsynced)
+    if unsynced:
+        screen.say(f"wandb: `{upload.command(places, made.study)}` uploads {len(unsynced)} runs of the study")
     failures, ended = 0, {each.key for each in made.cells if each.status in ENDED}
     for each in todo:
         if each.key in results and (why := _what_went_wrong(results[each.key], each, places, ended)):
@@ -300,8 +307,9 @@ def _conclude(
     return failures
 
 
-def _record(made: Plan, asked: Asked, places: Layout, screen: Screen, *, only_looks: bool) -> None:
+def _record(made: Plan, asked: Asked, elsewhere: Elsewhere, screen: Screen, *, only_looks: bool) -> None:
     """Write the plan, unless it is only looked at and another of its name has been begun."""
+    places = Layout(Path(asked.base["output_dir"]))
     before = store.recorded_plan_id(places, made.study)
     if before not in (None, made.plan_id):
         if only_looks and _is_begun(places, made.study):
@@ -310,7 +318,8 @@ def _record(made: Plan, asked: Asked, places: Layout, screen: Screen, *, only_lo
         screen.say(f"study {made.study} was another plan before, {before}: it is kept as plan-{before}.json")
     store.write_plan(places, made.study, made.content())
     store.write_command(places, made.study, asked.command)
-    store.write_stores(places, made.study, team.folders(asked.base["team"]))
+    store.write_stores(places, made.study, elsewhere.folders)
+    store.write_found(places, made.study, [each.recorded() for each in elsewhere.in_wandb.values()])
 
 
 def _is_begun(places: Layout, study: str) -> bool:

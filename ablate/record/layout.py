@@ -26,6 +26,7 @@ PLAN = "plan.json"
 _COMMAND = "command.json"
 _STORES = "stores.json"
 _DECISIONS = "decisions.jsonl"
+_FOUND = "found.json"
 UNSYNCED = "unsynced.txt"
 PAGE = "report.html"
 RUNS_TABLE = "runs.csv"
@@ -90,6 +91,10 @@ class Layout:
     def decisions(self, study: str) -> Path:
         """What a team has decided on a study, a line each."""
         return self.study(study) / _DECISIONS
+
+    def found(self, study: str) -> Path:
+        """What wandb has shown of a study's runs that team-mates have ended."""
+        return self.study(study) / _FOUND
 
     def earlier_plan(self, study: str, plan_id: str) -> Path:
         """A plan that the study had before."""

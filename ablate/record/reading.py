@@ -168,6 +168,13 @@ class DecisionRecord(TypedDict):
     verdicts: dict[str, str]
 
 
+class FoundRecord(TypedDict):
+    """A run that a team-mate has ended, of which the result alone is here: in `found.json`."""
+
+    place: str
+    result: Result
+
+
 class Utterance(TypedDict):
     """Counts of a validation utterance."""
 
@@ -181,10 +188,8 @@ def result(run: Path, remedy: str = _AGAIN) -> Result | None:
     """The record of a run's folder; none where it has not ended. Raises `UserError` where it is malformed."""
     path = run / layout.RESULT
     found = _read(path, lambda content: _valid(Result, json.loads(content)), remedy, _MOST_OF_A_RESULT)
-    if found and found["key"] != run.name:
-        raise UserError(f"{path}: not a record of {run.name}, but of {found['key']}; {remedy}")
-    if found and found.get("format", FORMAT) > FORMAT:
-        raise UserError(f"{path}: format={found['format']}: expected {FORMAT} at most; a newer ablate can read it")
+    if found:
+        _check_result(found, run.name, str(path), remedy)
     return found
 
 
@@ -194,14 +199,39 @@ def whole_result(run: Path, remedy: str = _AGAIN) -> Result | None:
     Raises `UserError` for what lacks too.
     """
     found = result(run, remedy)
-    if found and found.get("results_version", RESULTS_VERSION) != RESULTS_VERSION:
-        raise UserError(
-            f"{run / layout.RESULT}: results_version={found['results_version']}: expected {RESULTS_VERSION}, which its "
-            f"key stands for; {remedy}"
-        )
-    if lacking := [name for name in Result.__annotations__ if found and name not in (*found, *_LATER)]:
-        raise UserError(f"{run / layout.RESULT}: {lacking[0]}: missing; {remedy}")
+    if found:
+        _check_whole(found, str(run / layout.RESULT), remedy)
     return found
+
+
+def result_from(text: str, key: str, where: str, remedy: str) -> Result:
+    """As `whole_result`, of a record that came as text from `where`. Raises `UserError` where it is not whole."""
+    try:
+        if len(text) > _MOST_OF_A_RESULT:
+            raise ValueError(f"expected at most {_MOST_OF_A_RESULT:,} characters, found {len(text):,}")
+        found: Result = _valid(Result, json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where}: {first_problem(error)}; {remedy}") from error
+    _check_result(found, key, where, remedy)
+    _check_whole(found, where, remedy)
+    return found
+
+
+def _check_result(found: Result, key: str, where: str, remedy: str) -> None:
+    if found["key"] != key:
+        raise UserError(f"{where}: not a record of {key}, but of {found['key']}; {remedy}")
+    if found.get("format", FORMAT) > FORMAT:
+        raise UserError(f"{where}: format={found['format']}: expected {FORMAT} at most; a newer ablate can read it")
+
+
+def _check_whole(found: Result, where: str, remedy: str) -> None:
+    if found.get("results_version", RESULTS_VERSION) != RESULTS_VERSION:
+        raise UserError(
+            f"{where}: results_version={found['results_version']}: expected {RESULTS_VERSION}, which its key stands "
+            f"for; {remedy}"
+        )
+    if lacking := [name for name in Result.__annotations__ if name not in (*found, *_LATER)]:
+        raise UserError(f"{where}: {lacking[0]}: missing; {remedy}")
 
 
 def rows(run: Path) -> list[Row]:
@@ -282,6 +312,22 @@ def decisions(places: Layout, study: str) -> list[DecisionRecord]:
         return [_valid(DecisionRecord, json.loads(line)) for line in content.splitlines()]
 
     return _read(places.decisions(study), parse, "mend its line, or move the file away") or []
+
+
+def found(places: Layout, study: str) -> dict[str, FoundRecord]:
+    """By key what wandb has shown of a study's runs. Raises `UserError` where the file is malformed."""
+    path = places.found(study)
+    remedy = "delete it, and the study's command asks anew"
+    recorded = _read(path, lambda content: list(_valid(list[FoundRecord], json.loads(content))), remedy) or []
+    for each in recorded:
+        _check_whole(each["result"], str(path), remedy)
+    return {each["result"]["key"]: each for each in recorded}
+
+
+def unsynced(places: Layout, study: str) -> list[Path]:
+    """The folders of wandb whose runs the server did not have, when a study's command ended."""
+    path = places.study(study) / layout.UNSYNCED
+    return _read(path, lambda content: [Path(line) for line in content.decode().splitlines()], "delete it") or []
 
 
 def earlier_plans(places: Layout, study: str) -> list[PlanRecord]:

@@ -27,7 +27,7 @@ from ablate.record.claim import Claim
 from ablate.record.key import RESULTS_VERSION
 from ablate.record.layout import Layout
 from ablate.record.lease import Lease, busy, holder
-from ablate.record.reading import FORMAT, CommandRecord, Result, Row
+from ablate.record.reading import FORMAT, CommandRecord, FoundRecord, Result, Row
 from ablate.record.status import Status
 
 _OF_THE_RESULT = (
@@ -167,14 +167,15 @@ class Writer:
         with contextlib.suppress(OSError, BusyError):  # the disk may be why, and another's run is not ours to tell of
             self.write(layout.ERROR, text.encode())
 
-    def finish(self, record: Mapping[str, Any]) -> None:
-        """The result, which says that the run has ended, and nothing more is needed to go on with it."""
+    def finish(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """The result as written, which says that the run has ended, and nothing more is needed to go on with it."""
         written = [path for name in _OF_THE_RESULT if (path := self.folder.path / name).exists()]
         files = {path.name: reading.file_digest(path) for path in written}
         content = {**record, "files": files, "results_version": RESULTS_VERSION, "format": FORMAT}
         with write_atomically(self.folder.path / layout.RESULT, partial(self._ending, content)) as file:
             file.write((json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
         (self.folder.path / layout.CHECKPOINT).unlink(missing_ok=True)
+        return content
 
     @contextlib.contextmanager
     def _written(self, name: str) -> Iterator[BinaryIO]:
@@ -259,12 +260,24 @@ def add_decision(places: Layout, study: str, decided: Sequence[Mapping[str, Any]
         file.write("".join(json.dumps(each) + "\n" for each in decided).encode())
 
 
-def write_unsynced(places: Layout, study: str, folders: Iterable[Path]) -> Path:
-    """A file of the study with a path a line: what wandb's server does not have."""
+def write_found(places: Layout, study: str, records: Sequence[FoundRecord]) -> None:
+    """What wandb has shown of a study's runs, for who asks by the study's name without it."""
+    path = places.found(study)
+    if not records:
+        path.unlink(missing_ok=True)
+        return
+    with write_atomically(path) as file:
+        file.write((json.dumps(list(records), indent=1, allow_nan=False) + "\n").encode())
+
+
+def write_unsynced(places: Layout, study: str, folders: Sequence[Path]) -> None:
+    """A file of the study with a path a line, for what wandb's server does not have; none where it has all."""
     path = places.study(study) / layout.UNSYNCED
+    if not folders:
+        path.unlink(missing_ok=True)
+        return
     with write_atomically(path) as file:
         file.write("".join(f"{each}\n" for each in folders).encode())
-    return path
 
 
 def check_writable(places: Layout) -> None:

@@ -1,16 +1,19 @@
-"""What team-mates have ended: the records in their folders, which count as if they lay here, and are only read."""
+"""What team-mates have ended: in their folders, or as wandb's project shows it. It counts as if it lay here.
+
+Folders are only read, and asked for each run. wandb is asked once by a command, for all of its runs.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ablate.error import UserError
 from ablate.record import layout, reading
-from ablate.record.reading import Result
+from ablate.record.reading import FoundRecord, Result
 
 
 @dataclass(frozen=True)
@@ -18,11 +21,23 @@ class Found:
     """A run that a team-mate has ended."""
 
     result: Result
-    folder: Path  # the run's
-    store: Path  # the team-mate's folder that it was found in
+    place: str  # the team-mate's folder that it was found in, or wandb's project
+    folder: Path | None = None  # the run's; none where its result alone is known
+
+    def recorded(self) -> FoundRecord:
+        """As it is kept, so that it is known without asking."""
+        return {"place": self.place, "result": self.result}
 
     def __str__(self) -> str:
-        return f"{trainer(self.result)}, in {self.store}"
+        return f"{trainer(self.result)}, in {self.place}"
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Where to look for what team-mates have ended."""
+
+    folders: Sequence[str] = ()
+    in_wandb: Mapping[str, Found] = field(default_factory=dict)  # by key
 
 
 def trainer(result: Result) -> str:
@@ -73,25 +88,34 @@ def lost(stores: Iterable[str]) -> list[str]:
     ]
 
 
-def find(stores: Iterable[str], key: str) -> tuple[Found | None, list[str]]:
-    """The run of a key in the first folder that has ended it, and a line on each record that is malformed."""
+def find(elsewhere: Elsewhere, key: str) -> tuple[Found | None, list[str]]:
+    """The run of a key where it is found first, and a line on each record before that is malformed."""
     problems = list[str]()
-    for store in map(Path, stores):
-        for folder in layout.in_store(store, key):
+    return next(every(elsewhere, key, problems), None), problems
+
+
+def every(elsewhere: Elsewhere, key: str, problems: list[str]) -> Iterator[Found]:
+    """The run of a key wherever it is found, folders first; a line on each malformed record joins the `problems`."""
+    for store in elsewhere.folders:
+        for folder in layout.in_store(Path(store), key):
             try:
-                if result := reading.whole_result(folder, "left out"):
-                    return Found(result, folder, store), problems
+                result = reading.whole_result(folder, "left out")
             except UserError as error:
                 problems.append(str(error))
-    return None, problems
+                continue
+            if result:
+                yield Found(result, store, folder)
+                break
+    if key in elsewhere.in_wandb:
+        yield elsewhere.in_wandb[key]
 
 
-def credits(found: Iterable[tuple[Result, Path]]) -> list[str]:
-    """A line for each team-mate, machine and folder: how many runs were found there."""
-    count = Counter((trainer(result), store) for result, store in found)
+def credits(found: Iterable[tuple[Result, str]]) -> list[str]:
+    """A line for each team-mate, machine and place: how many runs were found there."""
+    count = Counter((trainer(result), place) for result, place in found)
     return [
-        f"there already: {number} {'run' if number == 1 else 'runs'} of {who}, in {store}"
-        for (who, store), number in count.items()
+        f"there already: {number} {'run' if number == 1 else 'runs'} of {who}, in {place}"
+        for (who, place), number in count.items()
     ]
 
 

@@ -2,56 +2,34 @@
 
 from __future__ import annotations
 
-import configparser
-import logging
-import netrc
-import os
+import json
 import shlex
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
-from ablate.error import UserError
-from ablate.file import read_plain
+from ablate.record import exhibit, wandb_settings
+from ablate.record.key import is_outside
 from ablate.record.layout import Layout
+from ablate.record.patience import MOST_SECONDS, within_seconds
 from ablate.record.reading import Row
-from ablate.record.status import End
+from ablate.record.status import ENDED, End
+from ablate.record.wandb_settings import Mode, choose_mode, first_line
 
-Mode = Literal["online", "offline", "disabled"]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
-_MODES: dict[str, Mode] = {
-    "online": "online", "run": "online", "offline": "offline", "dryrun": "offline", "disabled": "disabled",
-}  # fmt: skip
-_DEFAULT_SERVER = "https://api.wandb.ai"
-_DEFAULT_PROJECT = "ablate"
-_TIMEOUT_SECONDS = 10
+RECORD = "record"
+"""Where the summary of a run that has ended has its result, as JSON: what a team-mate's report needs."""
+
+_UPLOAD_SECONDS = 120  # that a model may take
 _PATIENCE_SECONDS = 300  # after which a multirun's next run asks a server again that could not be used
-_LONGEST_TAG = 64
-_MOST_BYTES = 1 << 20  # of wandb's settings
-
-
-def choose_mode(asked: str) -> tuple[Mode, str]:
-    """The mode that `wandb.mode` means here, and the reason for it; no network is asked.
-
-    Raises `UserError` for `online` without an API key and for a WANDB_MODE that is none.
-    """
-    found = _has_api_key()
-    if asked == "online" and not found:
-        raise UserError("wandb.mode=online: no API key in WANDB_API_KEY or netrc; `wandb login`, or wandb.mode=offline")
-    if asked != "auto":
-        return _MODES[asked], f"wandb.mode={asked}"
-    if given := os.environ.get("WANDB_MODE"):
-        if given not in _MODES:
-            raise UserError(f"WANDB_MODE: expected one of {', '.join(_MODES)}, found {given!r}")
-        return _MODES[given], f"WANDB_MODE={given}"
-    if (given := _set_by_command().get("mode")) in ("offline", "dryrun", "disabled"):
-        return _MODES[given], f"`wandb {given}` was given here"
-    return ("online", "an API key was found") if found else ("offline", "no API key was found")
+_NOT_SHOWN = ("files", "dropped_utterances")  # of a result: they speak of files that are not there
 
 
 @dataclass
@@ -70,11 +48,13 @@ class Shown:
     tags: list[str]
     repetition: int = 0  # tells trainings of one key apart that are not one going on, from 0
     attempt: int = 1  # at this training, from 1
+    facts: Mapping[str, Any] = field(default_factory=dict)  # that its config does not have: arm, machine, ...
 
     @property
     def identity(self) -> str:
-        """The run's id at the server."""
-        return f"{self.key}-r{self.repetition}" if self.repetition else self.key
+        """The run's id at the server: an agent's, where one has started it, for its sweep to know it by."""
+        own = f"{self.key}-r{self.repetition}" if self.repetition else self.key
+        return wandb_settings.sweep_run() or own
 
 
 class Tracker:
@@ -99,14 +79,32 @@ class Tracker:
             present = {name: value for name, value in row.items() if value is not None}
             self._try(lambda run: run.log(present, step=row["epoch"], commit=True))
 
-    def finish(self, status: End, metrics: Mapping[str, Any]) -> str | None:
-        """Close the window with the run's end; the command that uploads it, where that is left to do."""
+    def log_confusion(self, counts: npt.NDArray[np.int64] | None, names: Sequence[str]) -> None:
+        """What was taken for what in the best epoch, where there was one."""
+        if counts is not None and len(counts) == len(names):
+            self._try_beside(lambda run: exhibit.log(run, counts, names))
+
+    def keep_model(self, path: Path, key: str) -> None:
+        """Upload the weights of the best epoch, where there was one."""
+        if path.exists():
+            self._try_beside(lambda run: exhibit.keep_model(run, path, key))
+
+    def finish(self, status: End, record: Mapping[str, Any]) -> str | None:
+        """Close the window with the run's end, of which `record` has what is known.
+
+        Gives the command that uploads it, where that is left to do.
+        """
+        metrics = record.get("metrics", {})
         summary = {
             "status": status,
             "best/val/accuracy": metrics.get("val/accuracy"),
             "best/val/loss": metrics.get("val/loss"),
             "best/epoch": metrics.get("best_epoch"),
         }
+        summary |= {name: record[name] for name in ("seconds", "frames_per_second") if name in record}
+        if status in ENDED and "key" in record:
+            told = {name: value for name, value in record.items() if name not in _NOT_SHOWN}
+            summary[RECORD] = json.dumps(told, separators=(",", ":"), allow_nan=False)
         self._try(lambda run: run.summary.update(summary))
         if self._alerts and status == "diverged":
             self._try(lambda run: run.alert("diverged", f"{run.name}: the loss became NaN or infinite"))
@@ -120,9 +118,19 @@ class Tracker:
         try:
             return act(self._run)
         except Exception as error:  # whatever a service that died, a full disk or a server makes of it
-            self._warn(f"wandb: {_line(error)}; the run goes on without it")
+            self._warn(f"wandb: {first_line(error)}; the run goes on without it")
             self._run = None
             return None
+
+    def _try_beside(self, act: Callable[[Any], None]) -> None:
+        """Do what asks the server there and then, and what the window can do without."""
+        run = self._run
+        if run is None:
+            return
+        try:
+            within_seconds(lambda: act(run))
+        except Exception as error:  # whatever a failing server makes of it
+            self._warn(f"wandb: {first_line(error)}; the run's tables or model are not all shown")
 
 
 def start(config: Mapping[str, Any], shown: Shown, mode: Mode, server: Server, warn: Callable[[str], None]) -> Tracker:
@@ -134,7 +142,8 @@ def start(config: Mapping[str, Any], shown: Shown, mode: Mode, server: Server, w
         return Tracker(None, mode)
     if mode == "online" and time.monotonic() < server.not_before:
         mode = "offline"
-    window = {"job_type": "train", "config": {**config, "key": shown.key}}
+    window = wandb_settings.of_run(config, shown.name, shown.tags)
+    window["config"] = {**of_results(config), **shown.facts, "key": shown.key}
     try:
         run, opened = _open(config, shown, mode, window, warn)
         if opened != mode:
@@ -142,21 +151,50 @@ def start(config: Mapping[str, Any], shown: Shown, mode: Mode, server: Server, w
         run.define_metric("epoch")
         for metrics in ("train/*", "val/*", "lr", "step", "frames_per_second", "seconds"):
             run.define_metric(metrics, step_metric="epoch")
+        run.define_metric("val/accuracy", step_metric="epoch", summary="max")
+        run.define_metric("val/loss", step_metric="epoch", summary="min")
     except Exception as error:  # whatever a full disk or a missing service makes of it
-        warn(f"wandb: {_line(error)}; the run goes on without it")
+        warn(f"wandb: {first_line(error)}; the run goes on without it")
         return Tracker(None, "disabled")
     return Tracker(run, opened, alerts=config["wandb"]["alert"], warn=warn)
 
 
-def offline_runs(places: Layout, keys: Iterable[str]) -> list[Path]:
-    """The folders of what is kept offline of these runs: of each, the last attempt, which has all of it."""
+def publish(
+    config: Mapping[str, Any], name: str, content: Callable[[], Mapping[str, Any]], warn: Callable[[str], None]
+) -> tuple[str, Path | None]:
+    """Log a study's report as a run of its group; where it can be seen, and the folder that is left to upload."""
+    mode, _ = choose_mode(config["wandb"]["mode"])
+    shown = Shown(key=f"report{uuid.uuid4().hex[:10]}", name=name, tags=[])
+    window = {**wandb_settings.of_run(config, name, []), "job_type": "report", "name": name}
+    run, opened = _open(config, shown, mode, window, warn)
+    run.log(dict(content()))
+    url, folder = str(run.url or ""), Path(run.settings.sync_dir)
+    return url, folder if _close(run, True, opened) else None
+
+
+def offline_runs(places: Layout, keys: Iterable[str] | None = None) -> list[Path]:
+    """The folders of what is kept offline of these runs, or of all: of each, the last attempt, which has all of it."""
     latest: dict[str, Path] = {}
-    wanted = set(keys)
+    wanted = None if keys is None else set(keys)
     for folder in places.offline_windows():
-        key = folder.name.split("-", 3)[-1].split("-")[0]
-        if key in wanted:
+        key = key_of_window(folder)
+        if wanted is None or key in wanted:
             latest[key] = folder
     return [folder for folder in latest.values() if not any(folder.glob("*.synced"))]
+
+
+def is_offline(folder: Path) -> bool:
+    """Whether a folder of wandb's is that of a run which was kept offline from its start."""
+    return folder.name.startswith("offline-")
+
+
+def key_of_window(folder: Path) -> str:
+    """The key of the run that a folder of wandb's is of.
+
+    >>> key_of_window(Path("offline-run-20261127_101530-0123456789abcdef-r1-2"))
+    '0123456789abcdef'
+    """
+    return folder.name.removeprefix("offline-").split("-", 2)[-1].split("-")[0]
 
 
 def tell_multirun_end(config: Mapping[str, Any], code: int, arguments: str) -> None:
@@ -165,59 +203,59 @@ def tell_multirun_end(config: Mapping[str, Any], code: int, arguments: str) -> N
         return
     try:
         shown = Shown(key=uuid.uuid4().hex[:16], name=arguments, tags=[])
-        run, mode = _open(config, shown, "online", {"job_type": "multirun"}, print)
+        window = {**wandb_settings.of_run(config, arguments, []), "job_type": "multirun", "name": arguments}
+        run, mode = _open(config, shown, "online", window, print)
         run.alert("multirun ended", f"{arguments}: exit code {code}")
         _close(run, code == 0, mode)
     except Exception as error:  # telling is no part of what was asked
-        print(f"ablate: wandb: the end of the multirun was not told ({_line(error)})", file=sys.stderr)
+        print(f"ablate: wandb: the end of the multirun was not told ({first_line(error)})", file=sys.stderr)
+
+
+def of_results(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """What of a config can change a result; a table within an option, such as of labels, is one text."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        if name == "_target_" or is_outside(f"{prefix}{name}"):
+            continue
+        if isinstance(value, Mapping):
+            value = json.dumps(value) if prefix else of_results(value, f"{name}.")
+        found[name] = value
+    return {name: value for name, value in found.items() if value != {}}
 
 
 def _open(
     config: Mapping[str, Any], shown: Shown, mode: Mode, window: Mapping[str, Any], warn: Callable[[str], None]
 ) -> tuple[Any, Mode]:
     """A run of wandb and the mode it is in after all."""
-    os.environ.setdefault("WANDB_SILENT", "true")  # wandb.login speaks before any setting can say not to
-    if not _has_cache():  # wandb's service tells at length that it has no place for its logs
-        os.environ.setdefault("XDG_CACHE_HOME", str(Layout(Path(config["output_dir"])).cache.resolve()))
-    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # wandb's own telemetry, whose failures are its own
-    import wandb
-
+    wandb = wandb_settings.load(config["output_dir"])
     asked, places = config["wandb"], Layout(Path(config["output_dir"]))
     places.output_dir.mkdir(parents=True, exist_ok=True)
     # An offline run that is synced appends to the run of its id: each attempt has its own.
     identity = shown.identity
     attempt = max(shown.attempt, 1 + len(places.offline_windows(identity)))  # whose folders may have been deleted
-    tags = [tag[:_LONGEST_TAG] for tag in dict.fromkeys([*asked["tags"], *shown.tags])]
-    by_command = _set_by_command()
+    url = wandb_settings.server_url()
     quick_and_quiet = wandb.Settings(
         console="off",
         silent=True,
         show_info=False,
         show_warnings=False,
         show_errors=False,
-        init_timeout=_TIMEOUT_SECONDS,
-        finish_timeout=_TIMEOUT_SECONDS,
+        init_timeout=MOST_SECONDS,
+        finish_timeout=_UPLOAD_SECONDS if asked["artifact"] else MOST_SECONDS,
         finish_timeout_raises=True,
-        base_url=_server_url(),
+        **({"base_url": url} if url else {}),
     )
 
     def init(mode: Mode) -> Any:
         return wandb.init(
-            entity=asked["entity"] or os.environ.get("WANDB_ENTITY") or by_command.get("entity"),
-            project=asked["project"]
-            or os.environ.get("WANDB_PROJECT")
-            or by_command.get("project")
-            or _DEFAULT_PROJECT,
-            group=config["study"]["name"],
-            notes=asked["notes"],
+            entity=wandb_settings.entity(asked),
+            project=wandb_settings.project(asked),
             dir=str(places.output_dir),
             id=identity if mode == "online" else f"{identity}-{attempt}",
             resume="allow" if mode == "online" else None,
             mode=mode,
             reinit="finish_previous",
             settings=quick_and_quiet,
-            name=shown.name,
-            tags=tags,
             **window,
         )
 
@@ -226,23 +264,16 @@ def _open(
     except wandb.errors.Error as error:
         if mode == "offline":
             raise
-        warn(f"wandb: the server can't be used ({_line(error)}); this run is kept offline, and can be synced later")
+        warn(
+            f"wandb: the server can't be used ({first_line(error)}); this run is kept offline, and can be synced later"
+        )
         return init("offline"), "offline"
-
-
-def _has_cache() -> bool:
-    """Whether the user has a folder for what programs keep."""
-    folder = os.environ.get("XDG_CACHE_HOME") or (os.environ.get("HOME") and f"{os.environ['HOME']}/.cache")
-    try:
-        Path(folder or "").mkdir(parents=True, exist_ok=True)
-        return bool(folder)
-    except OSError:
-        return False
 
 
 def _close(run: Any, succeeded: bool, mode: Mode) -> str | None:
     """End a run of wandb within seconds; the command that uploads what the server does not have."""
-    how_to_sync = f"wandb sync {shlex.quote(str(Path(run.settings.sync_dir)))}"
+    flag = "--include-online " if mode == "online" else ""
+    how_to_sync = f"wandb sync {flag}{shlex.quote(str(Path(run.settings.sync_dir)))}"
     try:
         run.finish(exit_code=0 if succeeded else 1)
     except TimeoutError:
@@ -255,43 +286,6 @@ def _has_ended(run: Any) -> bool:
     import wandb
 
     try:
-        return bool(wandb.Api(timeout=_TIMEOUT_SECONDS).run(run.path).state != "running")
+        return bool(wandb.Api(timeout=MOST_SECONDS).run(run.path).state != "running")
     except Exception:  # whatever a failing server makes of it
         return False
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _server_url() -> str:
-    return os.environ.get("WANDB_BASE_URL") or _set_by_command().get("base_url") or _DEFAULT_SERVER
-
-
-def _set_by_command() -> dict[str, str]:
-    """What wandb's own commands (`wandb offline`, `wandb init`) have set for this user, or for this folder."""
-    here = Path(os.environ.get("WANDB_DIR") or ".")
-    user = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
-    folder = here / ".wandb" if (here / ".wandb").exists() else here / "wandb"
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        for file in (user / "settings", folder / "settings"):
-            parser.read_string((read_plain(file, _MOST_BYTES) or b"").decode())
-        return dict(parser["default"]) if parser.has_section("default") else {}
-    except (OSError, ValueError, configparser.Error):
-        return {}
-
-
-def _has_api_key() -> bool:
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    host = urlsplit(_server_url()).hostname or ""
-    files = [os.environ["NETRC"]] if os.environ.get("NETRC") else ["~/.netrc", "~/_netrc"]
-    for file in files:
-        try:
-            known = netrc.netrc(str(Path(file).expanduser())).authenticators(host)
-        except (OSError, netrc.NetrcParseError):
-            continue
-        if known and known[2]:
-            return True
-    return False

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from ablate.config.spelling import nearest
 from ablate.error import UserError
-from ablate.record import reading, team
+from ablate.record import lookup, reading, team
 from ablate.record.layout import Layout
 from ablate.record.reading import CellRecord, PlanRecord, Result
 from ablate.record.status import Status
 from ablate.record.store import RunFolder
+from ablate.record.team import Elsewhere, Found
 from ablate.study.design import split
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Study:
     places_of_data: list[str]  # overrides, of this machine
     output_dirs: list[Path]
     notes: list[str] = field(default_factory=list)  # what was left out, and why
-    stores: dict[str, Path] = field(default_factory=dict)  # by key: the team-mate's folder that its result is of
+    elsewhere: dict[str, str] = field(default_factory=dict)  # by key: the team-mate's place that its result is of
 
     @property
     def cells(self) -> list[CellRecord]:
@@ -69,7 +70,7 @@ class Study:
     @property
     def credits(self) -> list[str]:
         """Whose the results are that do not lie here."""
-        return team.credits((self.results[key], store) for key, store in self.stores.items())
+        return team.credits((self.results[key], place) for key, place in self.elsewhere.items())
 
     def mean(self, arm: str, of_diverged: float | None = None) -> float | None:
         """The mean accuracy of an arm's runs; of those that diverged as given, where they count at all."""
@@ -118,10 +119,11 @@ def gather(output_dirs: Sequence[Path], name: str) -> Study:
             notes.append(f"{place.plan(name)}: {said}")
     smaller += [each for place in places for each in reading.earlier_plans(place, name)]
     study = Study(plan, {}, {}, {}, _stages(plan, smaller), _places_of_data(home, name), list(output_dirs), notes)
-    stores = _stores(study, places[0])
+    elsewhere = Elsewhere(_stores(study, places[0]), _in_wandb(study, home))
     for cell in plan["cells"]:
         _gather_cell(study, places, cell)
-        _gather_from_stores(study, stores, cell)
+        for found in team.every(elsewhere, cell["key"], notes):
+            _take(study, found)
     notes += _unlike(study)
     return study
 
@@ -160,30 +162,32 @@ def _gather_cell(study: Study, places: Sequence[Layout], cell: CellRecord) -> No
         if result.get("seed", cell["seed"]) != cell["seed"]:
             study.notes.append(f"{folder.path}: of seed {result.get('seed')}, expected {cell['seed']}; left out")
             continue
-        _take(study, result, folder.path, None if place is places[0] else place.output_dir)
+        _take(study, Found(result, "" if place is places[0] else str(place.output_dir), folder.path))
 
 
-def _gather_from_stores(study: Study, stores: Sequence[str], cell: CellRecord) -> None:
-    """Merge what team-mates' folders hold of a run."""
-    for store in stores:
-        found, problems = team.find([store], cell["key"])
-        study.notes.extend(problems)
-        if found:
-            _take(study, found.result, found.folder, found.store)
-
-
-def _take(study: Study, result: Result, folder: Path, store: Path | None) -> None:
-    """Take a run's result, unless another is known that differs."""
-    key = result["key"]
+def _take(study: Study, found: Found) -> None:
+    """Take a run's result, unless another is known that differs; what lies here has no place."""
+    result, key = found.result, found.result["key"]
     before = study.results.get(key)
     if before and (before["status"], before["metrics"]) != (result["status"], result["metrics"]):
-        study.notes.append(f"{folder}: another result than {study.folders[key]} has; left out")
+        known = study.folders.get(key) or study.elsewhere[key]
+        study.notes.append(f"{found.folder or f'{key} in {found.place}'}: another result than {known} has; left out")
         return
-    if before is None and store is not None:
-        study.stores[key] = store
+    if before is None and found.place:
+        study.elsewhere[key] = found.place
     study.results.setdefault(key, result)
-    study.folders.setdefault(key, folder)
+    if found.folder:
+        study.folders.setdefault(key, found.folder)
     study.statuses[key] = result["status"]
+
+
+def _in_wandb(study: Study, home: Layout) -> dict[str, Found]:
+    """What wandb has shown to the study's command."""
+    try:
+        return lookup.known(home, study.plan["study"])
+    except UserError as error:
+        study.notes.append(str(error))
+        return {}
 
 
 def _stores(study: Study, home: Layout) -> list[str]:

@@ -23,13 +23,16 @@ from ablate.config.settings import Config
 from ablate.display import Screen, line, summary
 from ablate.error import BusyError, TakenError, refusing
 from ablate.interruption import Interruption
-from ablate.record import layout, store, team, tracking
+from ablate.record import layout, lookup, store, team, tracking
 from ablate.record.claim import Claim, Claims
 from ablate.record.key import key
 from ablate.record.layout import Layout
 from ablate.record.status import ENDED, End
 from ablate.record.store import RunFolder, Writer
+from ablate.record.team import Elsewhere
 from ablate.record.tracking import Shown, Tracker
+from ablate.record.wandb_settings import choose_mode, not_heeded, sweep_run
+from ablate.training import window
 from ablate.training.session import Session
 
 if TYPE_CHECKING:
@@ -65,7 +68,7 @@ class Ended:
     """What has become of a run: its record, and the command that uploads what wandb's server does not have of it."""
 
     result: Mapping[str, Any]
-    folder: Path
+    folder: Path | None  # none where its result alone is known
     how_to_sync: str | None = None
 
 
@@ -106,7 +109,11 @@ def identify(composed: DictConfig, screen: Screen, differences: Differences | No
 
 def attend(run: Run, screen: Screen, session: Session) -> Ended:
     """Show the run's record if it is finished, here or at a team-mate's, else train it."""
-    return done(run, screen) or done_elsewhere(run, screen) or train(run, screen, session)
+    if not (ended := done(run, screen) or done_elsewhere(run, screen)):
+        return train(run, screen, session)
+    if sweep_run():
+        window.replay(run.config, _shown(run, ended.result), ended.result, ended.folder, screen.announce)
+    return ended
 
 
 def done(run: Run, screen: Screen) -> Ended | None:
@@ -127,13 +134,18 @@ def done_elsewhere(run: Run, screen: Screen) -> Ended | None:
         return None
     if claims := claims_of(run.config):
         claims.publish(run.folder.key)
-    theirs, problems = team.find(team.folders(run.config["team"]), run.folder.key)
+    key = run.folder.key
+    theirs, problems = team.find(Elsewhere(team.folders(run.config["team"])), key)
+    if theirs is None and run.config["study"]["arm"] is None:  # a multirun has asked for all of its runs
+        in_wandb, unknown = lookup.ask(run.config, [key])
+        theirs = in_wandb.get(key)
+        problems += unknown
     for problem in problems:
         screen.say(problem)
     if theirs is None:
         return None
-    screen.announce(f"{run.folder.key} is {theirs.result['status']} already: {theirs}. rerun=true trains it here.")
-    screen.table(summary(theirs.result, theirs.folder, None))
+    screen.announce(f"{key} is {theirs.result['status']} already: {theirs}. rerun=true trains it here.")
+    screen.table(summary(theirs.result, theirs.folder or theirs.place, None))
     return Ended(theirs.result, theirs.folder)
 
 
@@ -142,7 +154,7 @@ def train(run: Run, screen: Screen, session: Session) -> Ended:
 
     Raises `UserError`, and `BusyError` where another process trains it.
     """
-    mode, reason = tracking.choose_mode(run.config["wandb"]["mode"])
+    mode, reason = choose_mode(run.config["wandb"]["mode"])
     store.check_writable(Layout(Path(run.config["output_dir"])))
     run.folder.check_free()  # before data are loaded for nothing
     training = _prepared(run, screen, session)
@@ -154,7 +166,10 @@ def train(run: Run, screen: Screen, session: Session) -> Ended:
         config = OmegaConf.to_yaml(OmegaConf.create(dict(run.config)))
         with writer.open(config) as log, screen.logging_to(log):
             screen.say(f"run {run.folder.key}: {run.name or 'all defaults'}, seed {run.config['seed']}")
-            tracker = tracking.start(run.config, _shown(run), mode, session.server, screen.announce)
+            for note in not_heeded(run.config) if mode != "disabled" else ():
+                screen.say(note)
+            shown = _shown(run, window.measured(training))
+            tracker = tracking.start(run.config, shown, mode, session.server, screen.announce)
             screen.say(f"wandb: {tracker.mode} ({reason}) {tracker.url}".rstrip())
             interruption = Interruption(partial(screen.announce, _STOPPING), session.is_called_off, session.signals)
             watched = _Watched(tracker, screen, interruption)
@@ -234,17 +249,17 @@ def _recorded(run: Run, training: Training, writer: Writer, watched: _Watched) -
         screen.announce(f"WARNING: {warning}")
     screen.say(arch.describe(training.model, run.config["arch"].get("num_params")))
     end: End = "crashed"
-    metrics: Mapping[str, Any] = {}
+    record: dict[str, Any] = {}
     how_to_sync = None
     try:
         with watched.interruption as interruption:
             outcome = loop(training, writer, tracker, screen, interruption)
-        end, metrics = outcome.status, outcome.metrics
+        end, record = outcome.status, {"metrics": outcome.metrics}
         if end == "interrupted":
             raise KeyboardInterrupt
-        record = {"key": run.folder.key} | asdict(outcome) | _identity(run) | store.provenance()
-        record |= {"machine": machine.describe(training.device)}
-        writer.finish(record)
+        found = {"key": run.folder.key} | asdict(outcome) | _identity(run) | store.provenance()
+        record = writer.finish(found | {"machine": machine.describe(training.device)})
+        window.exhibit(run.config, run.folder.path, training.class_names, tracker)
     except (KeyboardInterrupt, SystemExit):  # the latter of a cluster's job that is to be begun anew elsewhere
         end = "interrupted"
         raise
@@ -255,7 +270,7 @@ def _recorded(run: Run, training: Training, writer: Writer, watched: _Watched) -
         writer.write_error(traceback.format_exc())
         raise
     finally:
-        how_to_sync = tracker.finish(end, metrics)
+        how_to_sync = tracker.finish(end, record)
         if how_to_sync and end not in ENDED:
             screen.say(f"wandb: `{how_to_sync}` uploads what there is")
     return Ended(record, run.folder.path, how_to_sync)
@@ -271,19 +286,8 @@ def _say_how_it_ended(run: Run, ended: Ended, tracker: Tracker, screen: Screen, 
         screen.conclude(line(run.title, ended.result))
 
 
-def _shown(run: Run) -> Shown:
-    study, member = run.config["study"], run.config["team"]["member"]
-    return Shown(
-        key=run.folder.key,
-        name=" ".join([run.name, f"seed={run.config['seed']}"]).strip(),
-        tags=[
-            *(f"{group}={option}" for group, option in run.choices.items()),
-            *([f"design={study['design']}"] if study["arm"] else []),
-            *([f"member={member}"] if member else []),
-        ],
-        repetition=run.folder.repetitions(),
-        attempt=run.folder.attempts(),
-    )
+def _shown(run: Run, measured: Mapping[str, Any]) -> Shown:
+    return window.shown(run.config, run.folder, run.name, run.choices, measured)
 
 
 def _identity(run: Run) -> dict[str, Any]:

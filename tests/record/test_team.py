@@ -9,6 +9,7 @@ import pytest
 
 from ablate import resume, status
 from ablate.record import team
+from ablate.record.team import Elsewhere
 from ablate.report import __main__ as report
 from ablate.run import command
 
@@ -131,9 +132,9 @@ def test_a_store_is_only_read_and_found_however_it_was_copied(stores: list[Path]
     os.mkfifo(anna / "runs" / other / "result.json")
     before = sorted(tmp_path.rglob("*"))
     for folder in (anna, anna / "runs", nested, nested / "runs", nested / "runs/runs"):
-        found, problems = team.find([str(folder)], key)
-        assert found and found.store == folder and not problems
-    found, problems = team.find([str(anna), str(bert)], other)
-    assert found and found.store == bert and "expected a file" in problems[0] and problems[0].endswith("left out")
-    assert team.find([str(tmp_path)], key) == (None, [])
+        found, problems = team.find(Elsewhere([str(folder)]), key)
+        assert found and found.place == str(folder) and not problems
+    found, problems = team.find(Elsewhere([str(anna), str(bert)]), other)
+    assert found and found.place == str(bert) and "expected a file" in problems[0] and problems[0].endswith("left out")
+    assert team.find(Elsewhere([str(tmp_path)]), key) == (None, [])
     assert sorted(tmp_path.rglob("*")) == before

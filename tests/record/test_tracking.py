@@ -9,14 +9,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ablate.error import UserError
 from ablate.record import tracking
 from ablate.record.status import End
 from tests import wandb_file
@@ -32,44 +31,6 @@ def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "of-wandb"))
-
-
-@pytest.mark.parametrize("asked", ["offline", "disabled"])
-def test_a_mode_that_is_asked_for(asked: str) -> None:
-    assert tracking.choose_mode(asked) == (asked, f"wandb.mode={asked}")
-
-
-def test_auto_goes_by_the_environment_then_by_the_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert tracking.choose_mode("auto") == ("offline", "no API key was found")
-    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password secret\n")
-    assert tracking.choose_mode("auto") == ("online", "an API key was found")
-    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
-    assert tracking.choose_mode("auto")[0] == "offline"
-    monkeypatch.setenv("WANDB_API_KEY", "secret")
-    assert tracking.choose_mode("auto")[0] == "online"
-    monkeypatch.setenv("WANDB_MODE", "disabled")
-    assert tracking.choose_mode("auto") == ("disabled", "WANDB_MODE=disabled")
-    monkeypatch.setenv("WANDB_MODE", "sometimes")
-    with pytest.raises(UserError, match="WANDB_MODE: expected one of"):
-        tracking.choose_mode("auto")
-
-
-@pytest.mark.parametrize(("settings", "mode"), [("offline", "offline"), ("disabled", "disabled"), ("online", "online")])
-def test_what_wandbs_commands_have_set_in_the_folder_is_heeded(
-    settings: str, mode: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("WANDB_API_KEY", "secret")
-    assert tracking.choose_mode("auto")[0] == "online"
-    (tmp_path / "wandb").mkdir()
-    (tmp_path / "wandb/settings").write_text(f"[default]\nmode = {settings}\n")
-    assert tracking.choose_mode("auto")[0] == mode
-    assert tracking.choose_mode("online")[0] == "online", "what is asked for goes first"
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    assert tracking.choose_mode("auto") == ("offline", "WANDB_MODE=offline")
-    monkeypatch.delenv("WANDB_MODE")
-    (tmp_path / "wandb/settings").write_bytes(b"\xff not an INI file")
-    assert tracking.choose_mode("auto")[0] == "online"
 
 
 @pytest.mark.parametrize(
@@ -98,11 +59,6 @@ def test_the_project_is_the_nearest_that_is_named(
     assert run.run.project == project
 
 
-def test_online_without_a_key_is_refused() -> None:
-    with pytest.raises(UserError, match="no API key"):
-        tracking.choose_mode("online")
-
-
 def run_offline(
     output_dir: Path, *overrides: str, status: End = "finished", attempt: int = 1
 ) -> tuple[str, wandb_file.OfflineRun]:
@@ -113,7 +69,7 @@ def run_offline(
     row: dict[str, Any] = {"epoch": 1, "step": 7, "lr": 0.1, "train/loss": 2.0, "val/accuracy": 0.5, "seconds": 1.5}
     tracker.log(row)
     tracker.log(row | {"epoch": 2, "val/accuracy": None})
-    how_to_sync = tracker.finish(status, {"val/accuracy": 0.5, "best_epoch": 1})
+    how_to_sync = tracker.finish(status, {"metrics": {"val/accuracy": 0.5, "best_epoch": 1}})
     (folder,) = set(output_dir.glob("wandb/offline-run-*")) - before
     return how_to_sync or "", wandb_file.read(folder)
 
@@ -138,8 +94,8 @@ def test_an_offline_run_holds_all_that_the_team_wants_to_see(tmp_path: Path) -> 
     assert list(run.run.tags) == ["mine", "arch=pyramid", "x" * 64]
     assert run.config["key"] == KEY
     assert run.config["optimizer"]["lr"] == 0.001 and run.config["arch"]["depth"] == 2
-    assert [row["epoch"] for row in run.history] == [1, 2]
-    assert run.history[0] | {"lr": 0.1, "train/loss": 2.0, "val/accuracy": 0.5} == run.history[0]
+    assert [row["epoch"] for row in run.epochs] == [1, 2]
+    assert run.epochs[0] | {"lr": 0.1, "train/loss": 2.0, "val/accuracy": 0.5} == run.epochs[0]
     assert run.summary["best/val/accuracy"] == 0.5 and run.summary["best/epoch"] == 1
     assert run.exit_code == 0
 
@@ -164,12 +120,6 @@ def folder(tmp_path: Path, corpus_cache: Path) -> Path:
     (tmp_path / "outputs").mkdir()
     (tmp_path / "outputs" / "cache").symlink_to(corpus_cache)
     return tmp_path
-
-
-@pytest.fixture
-def server() -> Iterator[WandbServer]:
-    with WandbServer() as serving:
-        yield serving
 
 
 @dataclass
@@ -234,14 +184,14 @@ def test_online_the_team_sees_one_whole_run(folder: Path, server: WandbServer, e
     assert run.name == "data=espeak_tiny data.context=2 arch.depth=3 arch.width=32 seed=0"
     assert {"mine", "arch=cylinder", "data=espeak_tiny"} <= set(run.tags)
     assert run.config["key"] == result["key"] and run.config["arch"]["depth"] == 3
-    assert [{name: row[name] for name in rows[0]} for row in run.history] == rows
+    assert [{name: row[name] for name in rows[0]} for row in run.epochs] == rows and len(run.history) == len(rows) + 1
     assert run.summary["best/val/accuracy"] == result["metrics"]["val/accuracy"]
     assert run.summary["best/epoch"] == result["metrics"]["best_epoch"] and run.summary["status"] == "finished"
     assert f"wandb: online (an API key was found) {server.environment['WANDB_BASE_URL']}" in ended.stdout
     assert API_KEY not in ended.stdout + ended.stderr and not files_with(API_KEY, folder)
     again = command(folder, environment | server.environment, *overrides, "rerun=true")
     assert again.code == 0 and f"{path}-r1" in server.runs, "a repetition is a run of its own"
-    assert len(run.history) == 3
+    assert len(run.epochs) == 3
 
 
 def test_online_a_killed_run_goes_on_with_each_epoch_once(
@@ -255,7 +205,7 @@ def test_online_a_killed_run_goes_on_with_each_epoch_once(
     ended = command(folder, environment | server.environment, "epochs=30")
     assert ended.code == 0 and "resumed after epoch" in ended.stdout
     ((_, run),) = server.runs.items()
-    assert [row["epoch"] for row in run.history] == list(range(1, 31)) and run.state == "finished"
+    assert [row["epoch"] for row in run.epochs] == list(range(1, 31)) and run.state == "finished"
 
 
 def test_divergence_is_told_to_those_who_asked(folder: Path, server: WandbServer, environment: dict[str, str]) -> None:
@@ -291,7 +241,7 @@ def test_a_server_that_fails_from_the_start_costs_one_warning(
     assert "wandb sync outputs/wandb/offline-run-" in ended.stdout
     result, rows = record(folder)
     (offline,) = (folder / "outputs" / "wandb").glob("offline-run-*")
-    assert [row["epoch"] for row in wandb_file.read(offline).history] == [row["epoch"] for row in rows] == [1]
+    assert [row["epoch"] for row in wandb_file.read(offline).epochs] == [row["epoch"] for row in rows] == [1]
     assert result["status"] == "finished" and not files_with(API_KEY, folder)
 
 
@@ -307,7 +257,7 @@ def test_a_server_that_fails_while_training_costs_one_warning(
     ended = command(folder, environment | server.environment, "epochs=20", at="epoch 2/20", plant=plant)
     assert ended.code == 0, ended.stderr
     assert ended.stderr == "" and ended.stdout.count("the server does not have all of this run") == 1
-    assert "wandb sync outputs/wandb/run-" in ended.stdout
+    assert "wandb sync --include-online outputs/wandb/run-" in ended.stdout
     assert ended.seconds_after < 60, "it hangs"
     _, rows = record(folder)
     assert [row["epoch"] for row in rows] == list(range(1, 21))
@@ -323,7 +273,7 @@ def test_a_server_that_is_away_for_seconds_gets_everything(
     ended = command(folder, environment | server.environment, "epochs=20", at="epoch 2/20", plant=plant)
     assert ended.code == 0 and "does not have all" not in ended.stdout, ended.stdout
     ((_, run),) = server.runs.items()
-    assert [row["epoch"] for row in run.history] == list(range(1, 21)) and run.state == "finished"
+    assert [row["epoch"] for row in run.epochs] == list(range(1, 21)) and run.state == "finished"
 
 
 def test_the_printed_command_syncs_a_resumed_offline_run_with_each_epoch_once(
@@ -343,7 +293,7 @@ def test_the_printed_command_syncs_a_resumed_offline_run_with_each_epoch_once(
     assert done.returncode == 0, done.stderr
     result, _ = record(folder)
     run = server.runs[f"the-team/hw/{result['key']}-2"]
-    assert [row["epoch"] for row in run.history] == list(range(1, 31)) and run.state == "finished"
+    assert [row["epoch"] for row in run.epochs] == list(range(1, 31)) and run.state == "finished"
 
 
 @pytest.mark.parametrize("fault", ["none", "503 for seconds", "403", "gone"])
@@ -360,7 +310,7 @@ def test_four_members_meet_in_one_project_whatever_the_server_does(
         for number in range(1, 5)
     ]  # fmt: skip
     deadline = time.monotonic() + 120
-    while not any(run.history for run in server.runs.values()) and time.monotonic() < deadline:
+    while not any(run.epochs for run in server.runs.values()) and time.monotonic() < deadline:
         time.sleep(0.02)
     server.fail = {"503 for seconds": 503, "403": 403}.get(fault, 0)
     if fault == "503 for seconds":
@@ -376,30 +326,10 @@ def test_four_members_meet_in_one_project_whatever_the_server_does(
         assert sorted(run.id for run in server.runs.values()) == sorted(records)
     for run in server.runs.values() if fault == "none" else ():
         record = records[run.id]
-        assert (
-            run.group == "rates" and run.state == "finished" and [row["epoch"] for row in run.history] == [1, 2, 3, 4]
-        )
+        assert run.group == "rates" and run.state == "finished" and [row["epoch"] for row in run.epochs] == [1, 2, 3, 4]
         assert run.name == f"optimizer={record['choices']['optimizer']} seed={record['seed']}"
         assert {f"member={record['member']}", "design=grid"} <= set(run.tags)
         assert run.config["optimizer"]["lr"] == {"sgd": 0.1, "adamw": 0.001}[record["choices"]["optimizer"]]
         assert run.summary["best/val/accuracy"] == record["metrics"]["val/accuracy"]
     if fault in ("403", "gone"):
-        assert all("xargs -0 wandb sync` uploads" in stdout for stdout, _, _ in ended)
-
-
-def test_one_printed_command_syncs_a_whole_study(
-    folder: Path, server: WandbServer, environment: dict[str, str]
-) -> None:
-    ended = command(folder, environment, "--multirun", "optim=sgd,adamw", "study.seeds=2", "study.name=s", "epochs=2")
-    assert ended.code == 0, ended.stderr
-    (how_to_sync,) = re.findall(r"`(tr .* wandb sync)` uploads 4 runs of the study", ended.stdout)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    done = subprocess.run(
-        how_to_sync, shell=True, cwd=folder, env=environment | server.environment | {"PATH": path},
-        capture_output=True, text=True, timeout=200,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert {run.group for run in server.runs.values()} == {"s"} and len(server.runs) == 4
-    assert all([row["epoch"] for row in run.history] == [1, 2] for run in server.runs.values())
-    again = command(folder, environment, "--multirun", "optim=sgd,adamw", "study.seeds=2", "study.name=s", "epochs=2")
-    assert "wandb sync" not in again.stdout, "what is synced needs no syncing"
+        assert all("`ablate sync rates` uploads" in stdout for stdout, _, _ in ended)

@@ -1,0 +1,63 @@
+"""`ablate sync NAME`: upload what wandb's server does not have of a study; of all there is without a name."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ablate.command.frame import framed
+from ablate.config.spelling import nearest
+from ablate.display import Screen
+from ablate.error import IncompleteError, UserError
+from ablate.record import lookup, reading, store, tracking, upload, wandb_settings
+from ablate.record.layout import Layout
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    return framed(_sync, given, after_interruption="the same command goes on with what is left")
+
+
+def _sync(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="ablate sync", description=__doc__)
+    parser.add_argument("name", nargs="?", help="the study; without it, all that is kept offline")
+    parser.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where it lies (%(default)s)")
+    asked = parser.parse_args(arguments)
+    places, screen = Layout(asked.output_dir), Screen()
+    studies = reading.studies(places) if asked.name is None else [asked.name]
+    folders = _left(places, studies, everything=asked.name is None)
+    if not folders:
+        screen.say("nothing is left to upload")
+        return 0
+    wandb_settings.check_api_key()
+    if problem := lookup.unreachable(asked.output_dir):
+        raise IncompleteError(f"wandb: the server can't be used ({problem}); nothing is uploaded")
+    uploaded = 0
+    for folder, problem in upload.send(folders):
+        screen.say(f"{'failed' if problem else 'uploaded'}: {folder}{f': {problem}' if problem else ''}")
+        uploaded += problem is None
+    for study in studies:
+        store.write_unsynced(places, study, upload.left(places, study, _keys(places, study)))
+    if uploaded < len(folders):
+        raise IncompleteError(f"{len(folders) - uploaded} of {len(folders)} runs are left; the same command goes on")
+    return 0
+
+
+def _left(places: Layout, studies: list[str], *, everything: bool) -> list[Path]:
+    """The folders to upload, each once."""
+    found = [each for study in studies for each in upload.left(places, study, _keys(places, study))]
+    found += tracking.offline_runs(places) if everything else []
+    return list({each.resolve(): each for each in found}.values())
+
+
+def _keys(places: Layout, study: str) -> list[str]:
+    plan = reading.plan(places, study)
+    if plan is None:
+        raise UserError(f"{study}: no such study in {places.output_dir}; {nearest(study, reading.studies(places))}")
+    return [cell["key"] for cell in plan["cells"]]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
