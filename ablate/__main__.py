@@ -12,6 +12,7 @@ from ablate.interruption import as_keyboard_interrupt
 COMMANDS = {
     "run": "ablate.run",
     "audit": "ablate.audit.__main__",
+    "search": "ablate.search",
     "status": "ablate.status",
     "resume": "ablate.resume",
     "collect": "ablate.collect.__main__",
@@ -28,10 +29,10 @@ COMMANDS = {
 
 _TOLD = {
     "run": "a run (`ablate arch=pyramid`), a study (`ablate -m arch=cylinder,pyramid study.seeds=3`)",
+    "search": "look for good levels by what earlier trials have shown: `ablate search 'optim.lr=interval(1e-4,1e-1)'`",
     "audit": "what is wrong with data, before anyone trains on them: findings, and a page",
     "status|resume|report NAME": "how far a study is; go on with it; what mattered: verdicts, tables and a page",
-    "collect FOLDER...": "merge copied folders of team-mates, and say what still lacks, and why",
-    "sync NAME": "upload to wandb's server what it lacks of a study",
+    "collect FOLDER...|sync NAME": "merge folders of team-mates, and say what lacks; upload what wandb's server lacks",
     "next|confirm|decide NAME": "what would settle the rest; the winner on fresh seeds; what you decide, and on what",
     "predict RUN...": "labels of the test split by one run or several together, to be handed in",
     "help TOPIC": "what a group, an option or a key means, its default and what it may be; --help lists all",

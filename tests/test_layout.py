@@ -16,7 +16,8 @@ from ablate.config.settings import GROUPS
 ROOT = Path(__file__).parents[1]
 
 FLOORS = [
-    "__main__ run audit resume status collect predict sync next confirm decide help bench".split(),  # the commands
+    # The commands.
+    "__main__ run search audit resume status collect predict sync next confirm decide help bench".split(),
     ["multirun", "api"],
     ["training", "report"],
     ["command", "inference"],
@@ -46,6 +47,7 @@ COVERED_ELSEWHERE = {
     "decide.py": "report/test_decisions.py",
     "multirun/again.py": "test_resume.py",
     "next.py": "report/test_decisions.py",
+    "search.py": "multirun/test_search.py",
     "report/confirmation.py": "test_resume.py",
     "command/refusal.py": "command/test_diagnosis.py",
     "config/override.py": "command/test_line.py",

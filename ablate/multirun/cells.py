@@ -179,7 +179,7 @@ def _given(composer: Composer, arguments: Sequence[str]) -> tuple[_Given, list[s
             )
         if not override.is_sweep_override() and name not in in_file:
             continue
-        levels[name] = _levels(override)
+        levels[name] = levels_of(override)
         signs[name] = sign_of(argument)
         if in_file and (before := in_file.get(name)) != levels[name]:
             was = f"instead of {', '.join(before)}" if before else "which the study's file does not have"
@@ -235,11 +235,11 @@ def _factors_of_file(composer: Composer, chosen: Sequence[str]) -> dict[str, tup
                 f"study.factors.{name}: expected a list of levels, such as arch.depth: [2, 4], found {value!r}"
             )
         levels = value if isinstance(value, list) else [value]
-        found[name] = _levels(composer.parsed(f"{name}={','.join(map(_written, levels))}"))
+        found[name] = levels_of(composer.parsed(f"{name}={','.join(map(_written, levels))}"))
     return found
 
 
-def _levels(override: Override) -> tuple[str, ...]:
+def levels_of(override: Override) -> tuple[str, ...]:
     """The levels of an override, one where it is no sweep."""
     if not override.is_sweep_override():
         return (override.get_value_element_as_str(),)

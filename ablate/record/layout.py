@@ -25,6 +25,7 @@ _EARLIER = "earlier-"
 PLAN = "plan.json"
 _COMMAND = "command.json"
 _STORES = "stores.json"
+_SEARCH = "search.log"
 _DECISIONS = "decisions.jsonl"
 _FOUND = "found.json"
 UNSYNCED = "unsynced.txt"
@@ -95,6 +96,10 @@ class Layout:
     def found(self, study: str) -> Path:
         """What wandb has shown of a study's runs that team-mates have ended."""
         return self.study(study) / _FOUND
+
+    def search(self, study: str) -> Path:
+        """What Optuna keeps of a study that is searched."""
+        return self.study(study) / _SEARCH
 
     def earlier_plan(self, study: str, plan_id: str) -> Path:
         """A plan that the study had before."""

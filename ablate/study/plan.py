@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ablate.record.status import Status
 from ablate.study.design import Design, split
@@ -33,7 +33,7 @@ class Plan:
 
     study: str
     question: str | None
-    design: Design
+    design: Design | Literal["search"]
     factors: dict[str, list[str]]
     seeds: list[int]
     margin: float | None

@@ -1,0 +1,178 @@
+"""A search: Optuna chooses each trial's levels by what earlier ones have shown, and each trial is an ordinary run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import optuna
+from hydra.core.override_parser.types import IntervalSweep, Override
+from omegaconf import DictConfig
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from ablate.config.check import check_settings, refuse
+from ablate.config.compose import Composer, resolve
+from ablate.config.override import name_of
+from ablate.display import Screen
+from ablate.error import UserError
+from ablate.multirun.cells import all_mistakes, levels_of
+from ablate.record import reading, store
+from ablate.record.layout import Layout
+from ablate.record.store import RunFolder
+from ablate.study import design
+from ablate.study.design import Factor
+from ablate.study.plan import Cell, Plan
+from ablate.training.run import attend, identify
+from ablate.training.session import Session
+
+_DIGITS = 4  # of a value from an interval, so that a run can be asked for again by hand
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is the same in all trials, and what each of them chooses from."""
+
+    fixed: list[str]
+    swept: dict[str, Override]
+
+    def first(self) -> dict[str, str | float]:
+        """The trial that all others are compared with: first levels, and the middle of intervals."""
+        return {name: _middle(each) or levels_of(each)[0] for name, each in self.swept.items()}
+
+    def suggested(self, trial: optuna.Trial) -> dict[str, str]:
+        """A trial's level of each factor, as it is written in an override."""
+        return {name: _suggested(trial, name, each) for name, each in self.swept.items()}
+
+
+def space(composer: Composer, overrides: Sequence[str]) -> Space:
+    """The space of a command line. Raises `UserError` where nothing is left to choose."""
+    swept = {name_of(each): composer.parsed(each) for each in overrides if composer.is_sweep(each)}
+    if not swept:
+        raise UserError(
+            "search: nothing to choose from; give levels: arch=cylinder,pyramid 'optim.lr=tag(log, interval(1e-4,0.1))'"
+        )
+    known = [each for each in overrides if not (name_of(each) in swept and _is_interval(swept[name_of(each)]))]
+    refuse(all_mistakes(composer, known))
+    return Space([each for each in overrides if not composer.is_sweep(each)], swept)
+
+
+def search(composer: Composer, asked: Space, trials: int, journal: Path | None) -> None:
+    """Try so many trials more, each recorded as any run, and the study's plan after each.
+
+    Members who give the same `journal`, a file on a disk that all of them see, search together.
+    """
+    fixed = [*asked.fixed, *(f"{name}={_text(value)}" for name, value in asked.first().items())]
+    base = check_settings(resolve(composer.compose(fixed)), fixed)
+    name, places = base["study"]["name"], Layout(Path(base["output_dir"]))
+    if not name:
+        raise UserError("study.name: missing; a search goes on under its name, and its report is found by it")
+    path = journal or places.search(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    found = optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(path))),
+        sampler=optuna.samplers.TPESampler(constant_liar=True),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=5),
+        study_name=name,
+        direction="maximize" if base["objective"] == "val/accuracy" else "minimize",
+        load_if_exists=True,
+    )
+    if not found.trials:
+        found.enqueue_trial(asked.first())
+    session, screen = Session(), Screen(progress=base["progress"])
+
+    def objective(trial: optuna.Trial) -> float:
+        chosen = asked.suggested(trial)
+        arm = design.label([Factor(each, ()) for each in chosen], tuple(chosen.values()))
+        trial.set_user_attr("arm", arm)
+        given = [*asked.fixed, *(f"{each}={value}" for each, value in chosen.items())]
+        task = partial(_trained, trial=trial, session=session, screen=screen)
+        try:
+            return composer.run(composer.whole(given), task)  # type: ignore[no-any-return]
+        finally:
+            store.write_plan(places, name, _plan(places, found, base["seed"]).content())
+
+    found.optimize(objective, n_trials=trials)
+
+
+class _Watched(Session):
+    """The session of a trial, which calls it off where earlier trials were better after as many epochs."""
+
+    def __init__(self, session: Session, trial: optuna.Trial, folder: RunFolder, metric: str) -> None:
+        super().__init__(tables=session.tables, server=session.server)
+        self._trial, self._folder, self._metric = trial, folder, metric
+        self.is_pruned = False
+        self._reported = 0
+
+    def is_called_off(self) -> bool:
+        """Whether the trial is not worth another epoch; asked before each."""
+        for row in reading.rows(self._folder.path)[self._reported :]:
+            self._reported += 1
+            value = row.get(self._metric)
+            self._trial.report(math.nan if value is None else float(value), self._reported)
+        self.is_pruned = self._reported > 0 and self._trial.should_prune()
+        return self.is_pruned
+
+
+def _trained(composed: DictConfig, *, trial: optuna.Trial, session: Session, screen: Screen) -> float:
+    """The objective of a run, trained unless it is finished already. Raises `TrialPruned` where it is not worth it."""
+    run = identify(composed, Screen(quiet=True, progress="none"))
+    wanted = run.config["objective"]
+    trial.set_user_attr("key", run.folder.key)
+    trial.set_user_attr("overrides", [each for each in run.overrides if not each.startswith(("study.", "output_dir="))])
+    watched = _Watched(session, trial, run.folder, wanted)
+    try:
+        value = attend(run, Screen(quiet=True, progress="none"), watched).result["metrics"][wanted]
+    except KeyboardInterrupt:
+        if not watched.is_pruned:
+            raise
+        screen.say(f"trial {trial.number}: {trial.user_attrs['arm']}: left, worse than the median of earlier trials")
+        raise optuna.TrialPruned from None
+    worst = 0.0 if wanted == "val/accuracy" else math.inf
+    screen.say(f"trial {trial.number}: {trial.user_attrs['arm']}: {wanted} {worst if value is None else value:.4f}")
+    return worst if value is None else float(value)
+
+
+def _plan(places: Layout, found: optuna.Study, seed: int) -> Plan:
+    """What has been tried, as a study's plan, so that status and report tell of it."""
+    cells: dict[str, Cell] = {}
+    for trial in found.get_trials(deepcopy=False):
+        if "key" in (told := trial.user_attrs):
+            status = RunFolder(places, told["key"]).status()
+            cells.setdefault(told["key"], Cell(told["key"], told["arm"], seed, 1, told["overrides"], status))
+    arms = [cell.arm for cell in cells.values()]
+    return Plan(
+        found.study_name, None, "search", {}, [seed], None, [], 1, arms[0] if arms else "", list(cells.values())
+    )
+
+
+def _is_interval(override: Override) -> bool:
+    return isinstance(override.value(), IntervalSweep)
+
+
+def _suggested(trial: optuna.Trial, name: str, override: Override) -> str:
+    swept = override.value()
+    if not isinstance(swept, IntervalSweep):
+        return str(trial.suggest_categorical(name, levels_of(override)))
+    low, high, is_log = swept.start, swept.end, "log" in swept.tags
+    assert low is not None and high is not None
+    if isinstance(low, int) and isinstance(high, int):
+        return str(trial.suggest_int(name, low, high, log=is_log))
+    return f"{trial.suggest_float(name, low, high, log=is_log):.{_DIGITS}g}"
+
+
+def _middle(override: Override) -> float | None:
+    swept = override.value()
+    if not isinstance(swept, IntervalSweep) or swept.start is None or swept.end is None:
+        return None
+    low, high = swept.start, swept.end
+    middle = math.sqrt(low * high) if "log" in swept.tags else (low + high) / 2
+    return round(middle) if isinstance(low, int) and isinstance(high, int) else middle
+
+
+def _text(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:.{_DIGITS}g}"

@@ -1,0 +1,67 @@
+"""`ablate search`: trials are ordinary runs, members search together, and what is not worth it is left."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ablate.__main__ import main
+
+pytest.importorskip("optuna")
+
+SPACE = ["optim=adamw,sgd", "optim.lr=tag(log, interval(1e-4,1e-2))", "study.name=s"]
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def plan() -> dict[str, list[dict[str, object]]]:
+    content: dict[str, list[dict[str, object]]] = json.loads(Path("outputs/studies/s/plan.json").read_text())
+    return content
+
+
+def test_trials_are_runs_that_a_report_can_use_and_the_search_goes_on(
+    tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["search", *tiny, *SPACE, "--trials", "2"]) == 0
+    told = capsys.readouterr().out
+    assert "trial 0: optimizer=adamw,optimizer.lr=0.001: val/accuracy 0." in told and "trial 1: " in told
+    results = {file.parent.name for file in Path("outputs/runs").glob("*/result.json")}
+    assert {cell["key"] for cell in plan()["cells"]} == results and len(results) == 2
+    first = plan()["cells"][0]
+    assert isinstance(first["overrides"], list)
+    capsys.readouterr()
+    assert main(["run", *map(str, first["overrides"])]) == 0
+    assert f"{first['key']} is finished already" in capsys.readouterr().out
+    assert main(["search", *tiny, *SPACE, "--trials", "1"]) == 0
+    assert "trial 2: " in capsys.readouterr().out
+    assert main(["report", "s"]) == 0
+    assert "baseline" in capsys.readouterr().out
+
+
+def test_members_share_a_journal(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    for number in (0, 1):
+        assert main(["search", *tiny, *SPACE, "--trials", "1", "--journal", "shared/journal.log"]) == 0
+        assert f"trial {number}: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["study.name=s", "optim=sgd"], "nothing to choose from"),
+        (["optim=adamw,sgd"], "study.name: missing"),
+        (["optim=adamw,sgd", "study.name=s", "--trials", "0"], "--trials 0: expected at least 1"),
+        (["optim=adamw,sgdd", "study.name=s"], "optimizer=sgdd: no such option"),
+        (["optim.lr=interval(0,1)", "study.name=s", "arch.depht=3"], "arch.depht: unknown key"),
+    ],
+)
+def test_what_can_not_be_searched_is_refused(
+    asked: list[str], said: str, tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["search", *tiny, *asked]) == 2
+    assert said in capsys.readouterr().err
+    assert not Path("outputs/runs").exists()
