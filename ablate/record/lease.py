@@ -20,7 +20,7 @@ from typing import Annotated
 from annotated_types import Gt
 from pydantic import TypeAdapter
 
-from ablate.error import BusyError
+from ablate.error import BusyError, UserError
 from ablate.file import read_plain, write_atomically
 from ablate.record.layout import LEASE
 
@@ -155,6 +155,8 @@ def holder(folder: Path, clock: Path) -> Owner | None:
 def _locked(guard: Path) -> AbstractContextManager[object]:
     from filelock import FileLock  # which imports more than a finished run's answer needs
 
+    if guard.is_symlink() or guard.is_dir():
+        raise UserError(f"{guard}: expected a file to lock, found something else; remove it")
     return FileLock(guard)
 
 

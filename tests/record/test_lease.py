@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ablate.error import BusyError
+from ablate.error import BusyError, UserError
 from ablate.record import lease as lease_module
 from ablate.record.layout import LEASE
 from ablate.record.lease import LEASE_SECONDS, Lease, Owner, holder
@@ -145,3 +145,10 @@ def test_what_is_no_lease_holds_nothing_and_is_waited_for_by_nobody(put: Any, tm
     assert holder(tmp_path, guard) is None
     with Lease(tmp_path, guard) as mine:
         mine.check()
+
+
+def test_what_is_no_file_to_lock_is_named(tmp_path: Path) -> None:
+    guard = tmp_path / "lease.lock"
+    guard.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="expected a file to lock"), Lease(tmp_path / "run", guard):
+        pass

@@ -56,7 +56,7 @@ class Audio:
 def read(file: Path) -> Audio:
     """The file's audio. Raises `ValueError` where it is not whole, has several channels, or no numbers as samples."""
     try:
-        with file.open("rb") as stream, _Streamed(_with_known_size(stream)) as sound:
+        with file.open("rb") as stream, _Streamed(_Lenient(_with_known_size(stream))) as sound:
             if sound.channels != 1:
                 raise ValueError(f"{sound.channels} channels, expected one")
             if not _RATES_HZ[0] <= sound.samplerate <= _RATES_HZ[1]:
@@ -72,6 +72,24 @@ def read(file: Path) -> Audio:
     if not bool(torch.isfinite(audio).all()):
         raise ValueError("NaN or infinity among the samples")
     return Audio(audio, rate)
+
+
+class _Lenient:
+    """A stream in which no place is too far: where a header leads libsndfile beyond all files, it finds the end.
+
+    An exception would be printed with its traceback, and not be raised.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.read, self.readinto, self.tell, self.write = stream.read, stream.readinto, stream.tell, stream.write  # type: ignore[attr-defined]
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As a file's."""
+        try:
+            return self._stream.seek(offset, whence)
+        except (OSError, OverflowError, ValueError):
+            return self._stream.seek(0, os.SEEK_END)
 
 
 class _Streamed(soundfile.SoundFile):  # type: ignore[misc]

@@ -119,3 +119,18 @@ def test_a_huge_file_is_named_before_it_is_read(tmp_path: Path) -> None:
         stream.truncate(5 << 30)
     with pytest.raises(ValueError, match="5,368,709,120 bytes, expected an utterance"):
         audio.read(file)
+
+
+def test_a_size_beyond_all_files_is_no_reason_to_print_a_traceback(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a.rf64"
+    soundfile.write(file, np.zeros(1600, np.float32), 16000, format="RF64", subtype="PCM_16")
+    content = bytearray(file.read_bytes())
+    place = content.index(b"ds64") + 8
+    for number in range(3):  # of the whole, of the data, of the samples
+        lying = bytearray(content)
+        lying[place + 8 * number : place + 8 * number + 8] = ((1 << 63) - 1).to_bytes(8, "little")
+        file.write_bytes(lying)
+        assert len(read(file).samples) == 1600
+    assert capfd.readouterr().err == ""
