@@ -132,5 +132,5 @@ def test_a_size_beyond_all_files_is_no_reason_to_print_a_traceback(
         lying = bytearray(content)
         lying[place + 8 * number : place + 8 * number + 8] = ((1 << 63) - 1).to_bytes(8, "little")
         file.write_bytes(lying)
-        assert len(read(file).samples) == 1600
+        assert len(audio.read(file).samples) == 1600
     assert capfd.readouterr().err == ""
