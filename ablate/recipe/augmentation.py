@@ -59,7 +59,8 @@ def gaussian_noise(num_frames: int, num_mfcc: int, *, deviation: Positive, **cho
     """Add normal noise, `deviation` times each coefficient's own standard deviation in the batch."""
 
     def change(windows: Tensor, drawn: int) -> Tensor:
-        noise = torch.randn(drawn, *windows.shape[1:], device=windows.device, dtype=windows.dtype)
+        windows = windows.float()  # bf16 would round the sum
+        noise = torch.randn(drawn, *windows.shape[1:], device=windows.device)
         return windows + noise * (deviation * windows.std((0, 1), correction=0))
 
     return _chosen(change, num_frames, **choice)
@@ -100,9 +101,9 @@ def _freq_mask(num_mfcc: int, coefficients: int) -> _Change:
 
 def _kept(drawn: int, size: int, longest: int, like: Tensor) -> Tensor:
     """(drawn, size), 0 within torchaudio's mask and 1 elsewhere."""
-    whole = torch.ones(drawn, size, 1, device=like.device, dtype=like.dtype)
+    whole = torch.ones(drawn, size, 1, device=like.device)  # whose type decides which masks are drawn
     kept: Tensor = torchaudio.functional.mask_along_axis_iid(whole, longest, 0.0, axis=1)
-    return kept.squeeze(2)
+    return kept.squeeze(2).to(like.dtype)
 
 
 def _check(key: str, size: int, limit: int, what: str) -> None:

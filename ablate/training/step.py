@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from ablate.recipe import optimizer as optimizers
 from ablate.record.reading import Row
 from ablate.training import machine
+from ablate.training.data import Frames
 from ablate.training.prepare import Training
 
 _EVALUATION_BATCH = 8192
@@ -65,7 +66,7 @@ def learn(
         batch = slice((step - 1) * size, step * size)
         done = (epoch - 1) * steps + step - 1
         lr = optimizers.set_rate(training.optimizer, training.schedule(done, epochs), done / training.num_steps)
-        loss, hits = _step(training, data.windows.index_select(0, first[batch]).float(), labels[batch].long())
+        loss, hits = _step(training, _gathered(training, data, first[batch]), labels[batch].long())
         if training.averaging:
             training.averaging.follow(done + 1)
         loss_sum += loss
@@ -77,6 +78,12 @@ def learn(
             if not np.isfinite(mean):
                 break
     return Learned(step, step * size, float(loss_sum) / step, int(correct) / (step * size), lr)
+
+
+def _gathered(training: Training, data: Frames, rows: Tensor) -> Tensor:
+    """The windows (batch, inputs) at these rows; in bf16 where the table is, and autocast would narrow them again."""
+    found = data.windows.index_select(0, rows)
+    return found if training.config["precision"] == "bf16" else found.float()
 
 
 def _step(training: Training, windows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -121,7 +128,7 @@ def measure_batch_norms(training: Training) -> None:
     batches = math.ceil(len(data) / _EVALUATION_BATCH)
     for batch in range(batches):
         with machine.autocast(training.device, training.config["precision"]):
-            model(data.windows.index_select(0, data.first[batch::batches]).float())
+            model(_gathered(training, data, data.first[batch::batches]))
 
 
 @torch.no_grad()
@@ -134,7 +141,7 @@ def validate(training: Training) -> Judged:
     for start in range(0, len(data), _EVALUATION_BATCH):
         batch = slice(start, start + _EVALUATION_BATCH)
         with machine.autocast(training.device, training.config["precision"]):
-            logits = model(data.windows.index_select(0, data.first[batch]).float())
+            logits = model(_gathered(training, data, data.first[batch]))
         loss_sum += cross_entropy(logits.float(), data.labels[batch].long(), reduction="sum")
         predictions[batch] = logits.argmax(1).to(torch.uint8)
     return Judged(float(loss_sum) / len(data), predictions, predictions == data.labels)

@@ -312,9 +312,13 @@ def test_bleeding_windows_are_another_experiment(output_dir: Path) -> None:
     assert zero.metrics != bleed.metrics
 
 
-def test_a_bf16_table_gives_a_bf16_training_the_same_bits(output_dir: Path) -> None:
-    full, _ = trained([*SMALL, "precision=bf16"], output_dir)
-    half, _ = trained([*SMALL, "precision=bf16", "data.dtype=bf16"], output_dir)
+@pytest.mark.parametrize(
+    "more",
+    [[], ["augmentation=time_freq_mask", "augmentation.frames=4", "augmentation.coefficients=6"], ["averaging=ema"]],
+)
+def test_a_bf16_table_gives_a_bf16_training_the_same_bits(more: list[str], output_dir: Path) -> None:
+    full, _ = trained([*SMALL, *more, "precision=bf16"], output_dir)
+    half, _ = trained([*SMALL, *more, "precision=bf16", "data.dtype=bf16"], output_dir)
     assert half.metrics == full.metrics
     other, _ = trained([*SMALL, "data.dtype=bf16"], output_dir)
     assert other.metrics != trained(SMALL, output_dir)[0].metrics  # but fp32 loses digits
