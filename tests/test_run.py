@@ -74,7 +74,7 @@ def test_a_run_is_trained_recorded_and_then_shown_without_torch(
     code = (
         "import sys; from ablate.run import command\n"
         f"assert command({[*tiny, 'optimizer=sgd']!r}) == 0\n"
-        "print([name for name in ('torch', 'wandb') if name in sys.modules])"
+        "print([name for name in ('torch', 'numpy', 'scipy', 'wandb') if name in sys.modules])"
     )
     again = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "finished already" in again.stdout and "another run" in again.stdout and again.stdout.endswith("[]\n")

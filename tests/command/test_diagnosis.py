@@ -225,12 +225,16 @@ def test_mistakes_of_any_arm_are_told_at_once(capsys: pytest.CaptureFixture[str]
     assert any("arch.depth: expected a valid integer, found 'x'" in line for line in lines)
 
 
-def test_an_unknown_option_is_told_without_torch(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "mistakes", [["optim=foo", "arch=bar"], ["optim.lr=-1", "arch.depth=x"], ["data.context=99", "optim.lrr=1"]]
+)
+def test_a_mistake_is_told_without_torch_and_its_kind(mistakes: list[str]) -> None:
     import subprocess
     import sys
 
     code = (
-        "import sys; from ablate.run import command; command(['optim=foo', 'arch=bar']); print('torch' in sys.modules)"
+        f"import sys; from ablate.run import command; command({mistakes!r}); "
+        "print({'torch', 'numpy', 'scipy', 'torchaudio', 'wandb'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n" and len(done.stderr.splitlines()) == 2
+    assert done.stdout == "set()\n" and len(done.stderr.splitlines()) == 2
