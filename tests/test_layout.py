@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ablate.__main__ import COMMANDS
 from ablate.config.settings import GROUPS
 
 ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 FLOORS = [
     # The commands.
@@ -306,9 +308,8 @@ def test_every_key_of_a_config_says_its_unit_or_meaning() -> None:
             assert " # " in line or not value.strip(), f"conf/config.yaml: {line}"
 
 
-def test_the_readme_lists_every_option_and_says_when_to_try_it() -> None:
-    readme = (ROOT / "README.md").read_text()
-    groups, when = readme.split("## Which option when")
+def test_the_docs_list_every_option_and_say_when_to_try_it() -> None:
+    groups, when = (ROOT / "docs/options.md").read_text().split("## Which option when")
     when = when.split("\n## ")[0]
     for group in GROUPS:
         row = next(line for line in groups.splitlines() if line.startswith(f"| `{group}`"))
@@ -346,11 +347,24 @@ def test_nothing_heavy_is_imported_before_it_is_needed(module: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_every_page_leads_to_pages_that_are_there_and_names_commands_and_keys_that_there_are() -> None:
+    named = re.compile(r"(?m)^(?:uv run )?(?:python -m ablate\.|ablate )([a-z]+)\b(?![=.])")
+    for page in PAGES:
+        text = page.read_text()
+        for link in re.findall(r"\]\((?!https?://|#)([^)]+)\)", text):
+            assert (page.parent / link).exists(), f"{page}: {link}"
+        for block in re.findall(r"(?s)```bash\n(.*?)```", text):
+            assert set(named.findall(block)) <= set(COMMANDS), page
+    linked = set(re.findall(r"\]\(docs/(\w+\.md)\)", (ROOT / "README.md").read_text()))
+    assert linked == {page.name for page in PAGES} - {"README.md"}
+
+
 def test_lists_are_quoted_for_every_shell() -> None:
     """zsh takes brackets for a pattern of file names: what is to be typed has quotes around it."""
     unquoted = re.compile(r"(?<![\w.'])[a-z_.]+=\[")
-    for line in (ROOT / "README.md").read_text().splitlines():
-        assert not unquoted.search(line), line
+    for page in PAGES:
+        for line in page.read_text().splitlines():
+            assert not unquoted.search(line), f"{page}: {line}"
     for file in modules():
         for node in ast.walk(tree(file)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and ">>>" not in node.value:
