@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
 from ablate.config import compose
-from ablate.config.check import check_settings, instantiate
+from ablate.config.check import check_settings, instantiate, refuse
 from ablate.config.override import name_of
 from ablate.config.settings import Config
 from ablate.display import Screen, line, summary
-from ablate.error import BusyError, TakenError, refusing
+from ablate.error import BusyError, TakenError, UserError, refusing
 from ablate.interruption import Interruption
 from ablate.record import layout, lookup, store, team, tracking
 from ablate.record.claim import Claim, Claims
@@ -84,7 +84,22 @@ class _Watched:
 def settings_of(composed: DictConfig) -> tuple[Config, dict[str, str], list[str]]:
     """The checked config of the job that Hydra runs, the option of each group, and its overrides."""
     choices, overrides = compose.current_job()
-    return check_settings(compose.resolve(composed), overrides), choices, overrides
+    resolved = compose.resolve(composed)
+    try:
+        return check_settings(resolved, overrides), choices, overrides
+    except UserError as error:
+        refuse([*str(error).splitlines(), *_of_folders(resolved)])
+        raise
+
+
+def _of_folders(config: Mapping[str, Any]) -> list[str]:
+    """What is wrong with where the data lie, as far as a glance tells."""
+    try:
+        with refusing():
+            instantiate(cast(Config, dict(config)), "data").num_mfcc()
+    except UserError as error:
+        return str(error).splitlines()
+    return []
 
 
 def identify(composed: DictConfig, screen: Screen, differences: Differences | None = None) -> Run:

@@ -24,7 +24,7 @@ from ablate.quantity import Count, Fraction, InnerFraction, Positive
         (Annotated[list[Fraction], Len(2, 2)], "a list of a number from 0 to 1 of 2 entries"),
         (Annotated[str, Len(1)], "text that is not empty"),
         (dict[str, Any], "a table"),
-        (Wandb, "the keys mode, entity, project, tags, notes, alert"),
+        (Wandb, "the keys mode, entity, project, tags, notes, alert, lookup, artifact"),
     ],
 )
 def test_in_words(hint: Any, words: str) -> None:
