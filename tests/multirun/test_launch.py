@@ -101,7 +101,7 @@ def long_study(tiny: list[str], environment: dict[str, str], tmp_path: Path) -> 
     process = started(study, tmp_path, environment)
     try:
         deadline = time.monotonic() + 120
-        while len(list(tmp_path.glob("outputs/runs/*/metrics.jsonl"))) < 2:
+        while len(list(tmp_path.glob("outputs/runs/*/checkpoint.pt"))) < 2:  # each has an epoch to go on from
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
         yield process
