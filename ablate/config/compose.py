@@ -1,4 +1,4 @@
-"""Configs, composed by Hydra. All that is known of Hydra's inside is known here.
+"""Configs, composed by Hydra. All that is known of Hydra's inside is known here and in `repository`.
 
 A command has one `Composer`: what it was told of folders, of the primary config and of `hydra.*` holds for each of its
 compositions, and each config file is read once. What Hydra offers and we can't keep in all of them is refused.
@@ -11,7 +11,6 @@ import copy
 import functools
 import importlib.util
 import os
-import posixpath
 import re
 import typing
 import warnings
@@ -22,31 +21,28 @@ from typing import Any, Literal
 from hydra import version
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository, IConfigRepository
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.conf import HydraConf, JobConf, RunDir, SweepDir
 from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.default_element import InputDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job
 from hydra.errors import HydraException
 from hydra.initialize import get_gh_backup, restore_gh_from_backup
-from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from ablate.config import own
-from ablate.config.folder import PRIMARY, check_file, conf_dir, user_conf_dir
+from ablate.config.folder import PRIMARY, conf_dir, user_conf_dir
 from ablate.config.interpolation import check_growth, check_secrets
 from ablate.config.override import NOTHING, name_of, value_of
+from ablate.config.repository import Files
 from ablate.config.settings import GROUPS, Config
 from ablate.config.spelling import nearest
 from ablate.error import UserError
@@ -56,108 +52,6 @@ OUR_SWEEPER = "ablate"
 Task = Callable[[DictConfig], Any]
 
 _SEARCHPATH = "hydra.searchpath"
-_NOT_OWN = re.compile(r"main|schema|hydra(-\w+)*")  # providers of configs: ours, Hydra's, installed plugins of Hydra
-_MOST_FILES = 1_000  # that a defaults list may bring, each as often as it is named
-_CHOSEN_BY_PRIMARY = ("hydra/sweeper", "hydra/help", "hydra/hydra_logging", "hydra/job_logging")
-
-
-class _Remembered(CachingConfigRepository):
-    """The config files, each read once: Hydra copies its repository for every composition.
-
-    What it gives is a copy, since Hydra merges into what it is given. Of a user's folder, `hydra/` is not read.
-    """
-
-    def __init__(self, delegate: IConfigRepository) -> None:
-        super().__init__(delegate)
-        self._sizes: dict[str, int] = {}  # of a user's file with all that its defaults list brings
-        self._withhold()
-
-    def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
-        """Look there for files from now on."""
-        super().initialize_sources(config_search_path)
-        self._withhold()
-
-    def load_config(self, config_path: str) -> ConfigResult | None:
-        """A copy of a config as its file has it.
-
-        Raises `UserError` for a choice in it that would not be heeded, and for a user's file that is no config.
-        """
-        name = f"config_path={config_path}"
-        if name not in self.cache:
-            self._check_file(config_path)
-            self.cache[name] = self._of(config_path).load_config(config_path)
-        self._check_size(config_path)
-        found = copy.deepcopy(self.cache[name])
-        if found and found.provider == "main" and config_path.startswith("hydra/"):
-            found.is_schema_source = True  # whole as it is: a plugin's option of the same name is no schema of it
-        for default in (found and found.defaults_list) or ():
-            group = str(getattr(default, "group", None)).lstrip("/")
-            if default.is_override() and group in _CHOSEN_BY_PRIMARY and "/" in config_path:
-                option = default.get_name()
-                raise UserError(
-                    f"{config_path}.yaml: override /{group}: {option}: not heeded, since the primary config chooses "
-                    f"before it; give {group}={option} on the command line, or in a primary config of your own"
-                )
-        return found
-
-    def group_exists(self, config_path: str) -> bool:
-        """Whether there is a group of this path."""
-        return self._of(config_path).group_exists(config_path)
-
-    def config_exists(self, config_path: str) -> bool:
-        """Whether there is a config of this path."""
-        return self._of(config_path).config_exists(config_path)
-
-    def get_group_options(self, group_name: str, results_filter: ObjectType | None = ObjectType.CONFIG) -> list[str]:
-        """The names of a group's options, or of the groups in it."""
-        return self._of(group_name).get_group_options(group_name, results_filter)
-
-    def has_own(self) -> bool:
-        """Whether there are folders of the user's."""
-        return any(_is_own(source.provider) for source in self.get_sources())
-
-    def own_option(self, path: str) -> own.Option | None:
-        """What a file of the user's sets at its top; none for one of ours."""
-        found = self.load_config(path)
-        if found is None or not _is_own(found.provider):
-            return None
-        keys = [str(key) for key in found.config] if isinstance(found.config, DictConfig) else []
-        return own.Option(keys, [_group_of(each) for each in found.defaults_list or () if each.is_override()])
-
-    def _check_size(self, path: str) -> int:
-        """How many files an option brings; raises `UserError` before Hydra follows lists that double at each step."""
-        found = self.cache[f"config_path={path}"]
-        if found is None or not _is_own(found.provider):
-            return 1
-        if path not in self._sizes:
-            self._sizes[path] = 1  # where it leads back to itself, which Hydra tells
-            for default in copy.deepcopy(found.defaults_list) or ():
-                if default.is_self() or default.is_override() or not isinstance(default.get_name(), str):
-                    continue
-                default.update_parent(posixpath.dirname(path), "")
-                below = default.get_config_path()
-                if f"config_path={below}" not in self.cache:
-                    self.load_config(below)
-                self._sizes[path] += self._check_size(below)
-        if self._sizes[path] > _MOST_FILES:
-            raise UserError(f"{path}.yaml: expected a defaults list of at most {_MOST_FILES:,} files, found more")
-        return self._sizes[path]
-
-    def _withhold(self) -> None:
-        self._installed = copy.copy(typing.cast(ConfigRepository, self.delegate))
-        self._installed.sources = [each for each in self.get_sources() if not _is_own(each.provider)]
-
-    def _of(self, path: str) -> IConfigRepository:
-        return self._installed if posixpath.normpath(path).lstrip("/").split("/")[0] == "hydra" else self.delegate
-
-    def _check_file(self, path: str) -> None:
-        name = f"{path.removesuffix('.yaml')}.yaml"
-        for source in self.get_sources():
-            if _is_own(source.provider) and source.scheme() == "file":
-                check_file(Path(source.path) / name)
-
-    def __deepcopy__(self, memo: object) -> _Remembered:
-        return self
 
 
 class Composer:
@@ -203,7 +97,7 @@ class Composer:
         version.setbase("1.3")
         self._hydra = Hydra.create_main_hydra2("ablate", self._search_path())
         self._loader = typing.cast(ConfigLoaderImpl, self._hydra.config_loader)
-        self._loader.repository = _Remembered(self._loader.repository)  # type: ignore[assignment]
+        self._loader.repository = Files(self._loader.repository)  # type: ignore[assignment]
         for source in self._loader.get_sources():
             if source.provider == "user" and not source.available():
                 raise UserError(f"{_SEARCHPATH}={source.full_path()}: expected a folder or a package, found nothing")
@@ -258,7 +152,7 @@ class Composer:
         return composed
 
     def _check_own_options(self, overrides: list[str], mode: RunMode) -> None:
-        repository = typing.cast(_Remembered, self._loader.repository)
+        repository = typing.cast(Files, self._loader.repository)
         if repository.has_own():
             listed = self._loader.compute_defaults_list(self.config_name, overrides, mode).defaults
             parts = [own.Part(str(each.config_path), each.package or "", str(each.parent)) for each in listed]
@@ -466,16 +360,6 @@ def failed(error: Exception) -> JobReturn:
     returned = JobReturn(status=JobStatus.FAILED)
     returned.return_value = error
     return returned
-
-
-def _is_own(provider: str) -> bool:
-    """Whether configs of this provider are the user's: of a folder or a package that Hydra was told of."""
-    return not _NOT_OWN.fullmatch(provider)
-
-
-def _group_of(default: InputDefault) -> str:
-    """The group of which a default in a defaults list is an option, from the top."""
-    return str(getattr(default, "group", None) or getattr(default, "path", "")).lstrip("/")
 
 
 def _refuse_what_is_not_kept(composed: DictConfig) -> None:
