@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ablate.bench import data, starter, verdicts
+from ablate.bench import data, start, starter, verdicts
 from ablate.config.check import instantiate
 from ablate.recipe.data.table import FrameTable
 from ablate.recipe.normalization import cmn
@@ -68,3 +68,13 @@ def test_faults_are_survived(environment: dict[str, str]) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "command: 100 tried, 100 survived" in done.stdout
+
+
+def test_a_start_is_measured_in_imports_of_what_it_can_not_do_without(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start.start(rounds=1) in (0, 1)  # how fast is this machine's affair
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == [
+        "import hydra", "--help", "a mistake in a group's node", "an unknown key", "a finished run's answer",
+        "import torch", "a tiny run, data cached",
+    ]  # fmt: skip
+    assert all("times import" in line for line in lines if not line.startswith("import"))

@@ -64,6 +64,7 @@ COVERED_ELSEWHERE = {
     "bench/following.py": "study/test_following.py",
     "bench/histories.py": "multirun/test_claiming.py",
     "bench/kills.py": "test_bench.py",
+    "bench/start.py": "test_bench.py",
     "bench/mistake.py": "test_bench.py",
     "inference/portable.py": "inference/test_trained.py",
     "inference/predicted.py": "inference/test_trained.py",

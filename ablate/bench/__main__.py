@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ablate.bench import data, faults, following, histories, kills, study, verdicts
+from ablate.bench import data, faults, following, histories, kills, start, study, verdicts
 from ablate.command.frame import framed
 
 
@@ -45,6 +45,10 @@ def _bench(arguments: list[str]) -> int:
     )
     command.add_argument("--cells", type=int, default=200, help="of the finished study (default: %(default)s)")
     command.set_defaults(run=lambda given: study.overhead(given.cells))
+
+    command = commands.add_parser("start", help="what a command takes before it does anything, in imports of libraries")
+    command.add_argument("--rounds", type=int, default=5, help="alternated (default: %(default)s)")
+    command.set_defaults(run=lambda given: start.start(given.rounds))
 
     command = commands.add_parser(
         "data", help="what it takes to load a corpus of the course's size: 5 GB of files, 5 GB of cache"
