@@ -54,6 +54,7 @@ COVERED_ELSEWHERE = {
     "command/refusal.py": "command/test_diagnosis.py",
     "config/override.py": "command/test_line.py",
     "config/repository.py": "config/test_own.py",
+    "display/output.py": "display/test_terminal.py",
     "config/settings.py": "config/test_check.py",
     "config/spelling.py": "command/test_diagnosis.py",
     "bench/__main__.py": "test_bench.py",

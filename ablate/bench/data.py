@@ -28,7 +28,7 @@ _BYTES = {"fp32": 4, "bf16": 2}
 _READY = "run "  # how the line begins that a run says when it has its data and starts to train
 
 
-def data(utterances: int, folder: Path, rounds: int) -> int:
+def data(utterances: int, rounds: int, folder: Path) -> int:
     """Print time and peak memory of starts on a synthetic corpus, made in `folder` unless it is there.
 
     A start is the real command from its beginning to the first step of its training. Gives the exit code.

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ablate.command.refusal import refusal
-from ablate.display import harmless, mute
+from ablate.display import harmless
+from ablate.display.output import mute
 from ablate.interruption import as_keyboard_interrupt
 
 _INTERRUPTED = 130

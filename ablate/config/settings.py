@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypedDict, get_args
 from annotated_types import Le, Len
 from pydantic import AfterValidator, StringConstraints
 
-from ablate.display import ProgressStyle
+from ablate.display.output import ProgressStyle
 from ablate.quantity import Count, NonNegativeInteger, Positive
 from ablate.study.design import Design, Resolution
 

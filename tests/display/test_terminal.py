@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from ablate import display
-from ablate.display import ProgressStyle, Screen, is_notebook
+from ablate.display import Screen
+from ablate.display.output import ProgressStyle, is_notebook
 from tests.conftest import Command
 from tests.terminal import seen
 

@@ -3,50 +3,30 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeVar
 
-from rich.console import Console
-from rich.highlighter import RegexHighlighter
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.text import Text
-from rich.theme import Theme
+from ablate.display.output import ProgressStyle, mute
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+    from rich.text import Text
+
+    from ablate.display.terminal import Console
 
 Item = TypeVar("Item")
 
-ProgressStyle = Literal["auto", "bar", "plain", "none"]
-"""How progress is shown; auto is a bar where the terminal draws one, else plain lines."""
 
 Listener = Callable[[Literal["said", "ended"], str], None]
 """Who gets the lines of a run instead of standard output, and which of them is the last."""
 
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # bidi marks too
-_PLAIN_WIDTH = 200  # a log has no edge to wrap at
 _MOST_EPOCHS_SHOWN = 100  # of a run, as plain lines
 _PATIENCE_SECONDS = 60
-
-
-class _Verdicts(RegexHighlighter):
-    """Colours the verdicts, whose signs say the same without colour."""
-
-    base_style = "verdict."
-    highlights = (
-        r"(?P<better>\+ better)",
-        r"(?P<worse>- worse)",
-        r"(?P<equivalent>= equivalent)",
-        r"(?P<undecided>\? undecided)",
-    )
-
-
-_COLOURS = Theme(
-    {"verdict.better": "green", "verdict.worse": "red", "verdict.equivalent": "blue", "verdict.undecided": "yellow"}
-)
 
 
 def harmless(text: str) -> str:
@@ -56,49 +36,6 @@ def harmless(text: str) -> str:
     a\x1b[31mb
     """
     return _STEERING.sub(lambda match: repr(match[0])[1:-1], text)
-
-
-def mute() -> None:
-    """Let standard output lead nowhere from now on: its reader is gone, or its disk is full."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-
-
-class _Console(Console):
-    """Standard output, and how it `shows` progress."""
-
-    shows: ProgressStyle
-
-    def __init__(self, progress: ProgressStyle) -> None:
-        is_forced = progress == "bar"
-        super().__init__(
-            soft_wrap=True, highlighter=_Verdicts(), markup=False, theme=_COLOURS,
-            force_terminal=True if is_forced else None, force_jupyter=None if is_forced else False,
-        )  # fmt: skip
-        if progress == "auto":
-            # Not rich's is_terminal alone: FORCE_COLOR, which notebooks and CI set, makes a file one.
-            draws = self.is_interactive and self.file.isatty() and not is_notebook(os.environ)
-            progress = "bar" if draws else "plain"
-        self.shows = progress
-        if progress != "bar":
-            self.width = _PLAIN_WIDTH
-
-    def on_broken_pipe(self) -> None:
-        mute()  # rich would end the process, and with it the run
-
-
-def is_notebook(environment: Mapping[str, str]) -> bool:
-    """Whether a notebook shows what a process of this environment prints: its terminals move no cursor.
-
-    Jupyter's client gives each kernel JPY_PARENT_PID, Colab's machines have COLAB_RELEASE_TAG, and a kernel that an
-    editor starts by itself has set matplotlib's inline backend.
-
-    >>> is_notebook({"JPY_PARENT_PID": "82", "TERM": "xterm-color"}), is_notebook({"TERM": "xterm-256color"})
-    (True, False)
-    """
-    is_inline = "inline" in environment.get("MPLBACKEND", "")
-    return is_inline or not environment.keys().isdisjoint({"JPY_PARENT_PID", "COLAB_RELEASE_TAG"})
 
 
 class Screen:
@@ -118,7 +55,7 @@ class Screen:
     ) -> None:
         self._sweep = sweep
         self._listener = listener
-        self._console = sweep.console if sweep else _Console(progress)
+        self._console = sweep.console if sweep else _console(progress)
         self.quiet = quiet
         self._log: TextIO | None = None
         self._before_log: list[str] = []
@@ -170,7 +107,9 @@ class Screen:
                     self._remark(f"{title}: {number:,} of {total:,}")
                 yield item
             return
-        with _progress(self._console) as progress:
+        from ablate.display.terminal import progress as bar
+
+        with bar(self._console) as progress:
             task = progress.add_task(title, total=total)
             for item in items:
                 yield item
@@ -182,7 +121,9 @@ class Screen:
             place = f"[{self._sweep.place}] " if self._sweep else ""
             return TrainingLines(lambda text: self._remark(f"{place}{text}", is_long=True), num_steps, done)
         shared = self._sweep.progress if self._sweep else None
-        progress = shared or _progress(self._console, TextColumn("{task.fields[state]}"))
+        from ablate.display.terminal import progress as bar
+
+        progress = shared or bar(self._console, with_state=True)
         task = progress.add_task("training", total=num_steps, completed=done, state="")
         return TrainingBar(progress, task, is_shared=shared is not None)
 
@@ -190,9 +131,11 @@ class Screen:
         """Names and values, one a line, never wrapped: a path or a command is there to be copied."""
         if self.quiet:
             return
+        from ablate.display import terminal
+
         width = max(map(len, rows))
         for name, value in rows.items():
-            self._print(Text.assemble((name.ljust(width), "bold"), f"  {harmless(str(value))}"))
+            self._print(terminal.row(name.ljust(width), harmless(str(value))))
 
     def _remark(self, text: str, *, is_long: bool = False) -> None:
         """A line of progress where it is shown so; on a quiet screen only one of what `is_long`."""
@@ -217,19 +160,20 @@ class Screen:
             self._before_log.append(entry)
 
 
-def _progress(console: _Console, *columns: TextColumn) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *columns, TimeRemainingColumn(),
-        console=console, transient=True, disable=console.shows != "bar",
-    )  # fmt: skip
+def _console(progress: ProgressStyle) -> Console:
+    from ablate.display.terminal import Console
+
+    return Console(progress)
 
 
 class Sweep:
     """The progress of a multirun: a bar over its runs, under which they show theirs, or the place of each in a line."""
 
     def __init__(self, num_runs: int, progress: ProgressStyle = "auto") -> None:
-        self.console = _Console(progress)
-        self.progress = _progress(self.console, TextColumn("{task.fields[state]}"))
+        from ablate.display.terminal import progress as bar
+
+        self.console = _console(progress)
+        self.progress = bar(self.console, with_state=True)
         self._task = self.progress.add_task("study", total=num_runs, state="")
         self._num_runs, self._done, self._started = num_runs, 0, time.monotonic()
 
