@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
-from ablate.config.check import check_settings, hint_of, is_table, node_problems, refuse
+from ablate.config.check import check_settings, hint_of, is_table, refuse
 from ablate.config.compose import Composer, is_of_hydra, resolve
 from ablate.config.folder import PRIMARY, user_conf_dir
 from ablate.config.override import ALIASES, for_shell, name_of, value_of
@@ -132,15 +132,14 @@ def of_composition(error: Exception, composer: Composer, overrides: Sequence[str
 
 
 def _wrong_values(composer: Composer, overrides: Sequence[str]) -> list[str]:
-    """What is wrong with the values of overrides that compose; torch is imported only for those of its nodes."""
+    """What is wrong with the values of overrides that compose."""
     try:
-        config = check_settings(resolve(composer.compose(overrides)), overrides)
+        check_settings(resolve(composer.compose(overrides)), overrides)
     except UserError as error:
         return str(error).splitlines()
     except Exception as error:
         return [of_composition(error, composer, overrides)]
-    touched = {name_of(each).partition(".")[0] for each in overrides if "." in name_of(each)}
-    return [line for group in GROUPS if group in touched for line in node_problems(config, group)]
+    return []
 
 
 def _missing(error: MissingConfigException, composer: Composer, typed: Container[str]) -> str:

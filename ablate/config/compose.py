@@ -77,6 +77,7 @@ class Composer:
         self._folders = [_absolute("--config-dir", folder) for folder in folders]
         self._folders += [_absolute(_SEARCHPATH, folder) for folder in searched]
         self._parser = OverridesParser.create()
+        self._composed: dict[tuple[str, ...], DictConfig] = {}
 
     @property
     def folders(self) -> list[str]:
@@ -122,11 +123,14 @@ class Composer:
         return path
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
-        """The config of these overrides (canonical names); unresolved."""
-        composed = self.whole(overrides)
-        with open_dict(composed):
-            del composed["hydra"]
-        return composed
+        """The config of these overrides (canonical names); unresolved, the caller's own."""
+        given = tuple(overrides)
+        if given not in self._composed:
+            composed = self.whole(overrides)
+            with open_dict(composed):
+                del composed["hydra"]
+            self._composed[given] = composed
+        return copy.deepcopy(self._composed[given])
 
     def whole(
         self,
