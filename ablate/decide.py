@@ -30,7 +30,7 @@ def _decide(arguments: list[str]) -> int:
     parser.add_argument("text", nargs="?", help="what is decided, and why; without it, the log")
     parser.add_argument("--by", help="who has decided (default: this user)")
     parser.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where its records lie (%(default)s)")
-    asked = parser.parse_args(arguments)
+    asked = parser.parse_intermixed_args(arguments)
     places = Layout(asked.output_dir)
     study = gather([places.output_dir], asked.name)
     if asked.text is not None:

@@ -50,8 +50,13 @@ def _lines(study: Study, budget: float) -> list[str]:
     found = following(judged, runs, seconds, budget)
     if not undecided:
         return next_steps(study, judged)
+    if found is None and (any_time := following(judged, runs, seconds)):
+        return [
+            f"--hours is too little for the first of {len(undecided)} undecided arms; all of them take {any_time.runs} "
+            f"runs, about {duration(any_time.seconds)}"
+        ]
     if found is None:
-        return [f"no number of seeds within reach is seen to settle {', '.join(each.arm for each in undecided)}"]
+        return next_steps(study, judged)
     lines = [f"{arm}: undecided; {seeds - runs[arm]} more seeds, to {seeds}" for arm, seeds in found.seeds.items()]
     lines += [f"{arm}: undecided, and left for want of time" for arm in found.left]
     settled = len(judged.verdicts) - len(undecided)

@@ -103,14 +103,15 @@ def mistakes(composer: Composer, overrides: Sequence[str], *, multirun: bool = F
 
 def _mistakes_of_hydra(composer: Composer) -> list[str]:
     """What is wrong with Hydra's own settings."""
-    found = []
-    for override in composer.of_hydra:
+    found, chosen = list[str](), list[str]()  # the options of Hydra's groups, whose keys others set
+    for override in sorted(composer.of_hydra, key=lambda each: "/" not in name_of(each)):
         if said := slip(composer, override, multirun=False):
             found.append(said)
             continue
         try:
             with composer.without_hydra() as plain:
-                plain.whole([], of_hydra=[override])
+                plain.whole([], of_hydra=[*chosen, override])
+            chosen += [override] if "/" in name_of(override) else []
         except Exception as error:
             with composer.without_hydra() as plain:
                 found.append(of_composition(error, plain, [override]))

@@ -38,6 +38,8 @@ def allot(launcher: Launcher, config: Config, num_runs: int) -> Allotment:
 
         found = gpus() if config["device"] in ("auto", "cuda") else []
         asked = given["joblib"].get("n_jobs")
+        if asked is not None and (type(asked) is not int or asked < -1 or asked == 0):
+            raise UserError(f"hydra.launcher.n_jobs={asked}: expected a number of processes, from 1 on, or null")
         cores = physical_cores()
         processes, threads = share(cores, config["threads"], None if asked in (None, -1) else asked, len(found))
         given["joblib"]["n_jobs"] = min(processes, num_runs)

@@ -333,7 +333,7 @@ def _canonical_pattern(pattern: str) -> str:
 
 def _canonical_stop(entry: str) -> str:
     arm, _, number = entry.rpartition(":")
-    return f"{_canonical_pattern(arm)}:{number}" if number else entry
+    return f"{_canonical_pattern(arm)}:{number}" if arm else entry
 
 
 def _compose_all(

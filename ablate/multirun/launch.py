@@ -23,10 +23,11 @@ from omegaconf import DictConfig
 
 from ablate.command.refusal import in_words
 from ablate.config.compose import failed, failure
-from ablate.display import Screen
+from ablate.display import Screen, duration
 from ablate.error import BusyError, CalledOffError, UserError
 from ablate.interruption import Interruption
 from ablate.multirun import allotment, slurm
+from ablate.record.claim import SILENCE_SECONDS
 from ablate.record.dispatch import Kind, Message
 from ablate.training.run import attend, free_memory, identify
 from ablate.training.session import Session
@@ -125,12 +126,18 @@ def launch(
 
     A turn is what may be run now, in order; nothing where it is to be waited.
     """
-    number = 0
+    number, is_waiting = 0, False
     with session.dispatch or contextlib.nullcontext():
         for turn in turns:
             for key in turn:  # another member had it when it was tried before
                 results.pop(key, None)
             if not turn:
+                if not is_waiting:
+                    Screen(sweep=session.sweep).announce(
+                        "the runs that are left are with other members; waiting to see whether they live, for "
+                        f"{duration(SILENCE_SECONDS)} at most"
+                    )
+                is_waiting = True
                 time.sleep(_PAUSE_SECONDS)
             elif is_one_by_one(launcher):
                 (results[turn[0]],) = launcher.launch([jobs[turn[0]]], initial_job_idx=number)

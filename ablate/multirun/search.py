@@ -29,6 +29,8 @@ from ablate.study.plan import Cell, Plan
 from ablate.training.run import attend, identify
 from ablate.training.session import Session
 
+COMPLETE = optuna.trial.TrialState.COMPLETE
+_NOT_OURS = ("study", "team.", "rerun", "plot")
 _DIGITS = 4  # of a value from an interval, so that a run can be asked for again by hand
 
 
@@ -55,6 +57,9 @@ def space(composer: Composer, overrides: Sequence[str]) -> Space:
         raise UserError(
             "search: nothing to choose from; give levels: arch=cylinder,pyramid 'optim.lr=tag(log, interval(1e-4,0.1))'"
         )
+    if other := [each for each in overrides if name_of(each).startswith(_NOT_OURS) and name_of(each) != "study.name"]:
+        raise UserError(f"{name_of(other[0])}: a search has no use for it; leave it out")
+    refuse(said for each in swept.values() if (said := _wrong_interval(each)))
     known = [each for each in overrides if not (name_of(each) in swept and _is_interval(swept[name_of(each)]))]
     refuse(all_mistakes(composer, known))
     return Space([each for each in overrides if not composer.is_sweep(each)], swept)
@@ -70,17 +75,9 @@ def search(composer: Composer, asked: Space, trials: int, journal: Path | None) 
     name, places = base["study"]["name"], Layout(Path(base["output_dir"]))
     if not name:
         raise UserError("study.name: missing; a search goes on under its name, and its report is found by it")
-    path = journal or places.search(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    found = optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(path))),
-        sampler=optuna.samplers.TPESampler(constant_liar=True),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=5),
-        study_name=name,
-        direction="maximize" if base["objective"] == "val/accuracy" else "minimize",
-        load_if_exists=True,
-    )
+    found = _opened(journal, places.search(name), name, base["objective"])
+    if found.trials and not found.trials[0].params.keys() <= asked.swept.keys():
+        raise UserError(f"study.name={name}: is a search of {', '.join(found.trials[0].params)}; give another name")
     if not found.trials:
         found.enqueue_trial(asked.first())
     session, screen = Session(), Screen(progress=base["progress"])
@@ -91,12 +88,35 @@ def search(composer: Composer, asked: Space, trials: int, journal: Path | None) 
         trial.set_user_attr("arm", arm)
         given = [*asked.fixed, *(f"{each}={value}" for each, value in chosen.items())]
         task = partial(_trained, trial=trial, session=session, screen=screen)
-        try:
-            return composer.run(composer.whole(given), task)  # type: ignore[no-any-return]
-        finally:
-            store.write_plan(places, name, _plan(places, found, base["seed"]).content())
+        return composer.run(composer.whole(given), task)  # type: ignore[no-any-return]
 
-    found.optimize(objective, n_trials=trials)
+    def record(found: optuna.Study, _: object) -> None:
+        store.write_plan(places, name, _plan(places, found, base["seed"]).content())
+
+    found.optimize(objective, n_trials=trials, callbacks=[record])
+    if any(trial.state == COMPLETE for trial in found.trials):
+        told = found.best_trial.user_attrs
+        screen.say(f"best of {len(found.trials)} trials: {told['arm']}: {base['objective']} {found.best_value:.4f}")
+        screen.say(f"`ablate predict {told['key']}` predicts by it; a study tells whether its levels matter")
+
+
+def _opened(journal: Path | None, own: Path, name: str, objective: str) -> optuna.Study:
+    """The search as it is recorded, in a journal that members share or in the study's folder."""
+    if journal and not journal.parent.is_dir():
+        raise UserError(f"--journal {journal}: no such folder; mount its disk, or make it, once for all members")
+    own.parent.mkdir(parents=True, exist_ok=True)
+    optuna.logging.disable_default_handler()  # which prints a traceback of whatever ends a trial
+    try:
+        return optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(journal or own))),
+            sampler=optuna.samplers.TPESampler(constant_liar=True),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=5),
+            study_name=name,
+            direction="maximize" if objective == "val/accuracy" else "minimize",
+            load_if_exists=True,
+        )
+    except (ValueError, KeyError, OSError) as error:
+        raise UserError(f"{journal or own}: not a journal of Optuna's ({error}); move it away") from error
 
 
 class _Watched(Session):
@@ -112,8 +132,8 @@ class _Watched(Session):
         """Whether the trial is not worth another epoch; asked before each."""
         for row in reading.rows(self._folder.path)[self._reported :]:
             self._reported += 1
-            value = row.get(self._metric)
-            self._trial.report(math.nan if value is None else float(value), self._reported)
+            if (value := row.get(self._metric)) is not None:
+                self._trial.report(float(value), self._reported)
         self.is_pruned = self._reported > 0 and self._trial.should_prune()
         return self.is_pruned
 
@@ -141,13 +161,22 @@ def _plan(places: Layout, found: optuna.Study, seed: int) -> Plan:
     """What has been tried, as a study's plan, so that status and report tell of it."""
     cells: dict[str, Cell] = {}
     for trial in found.get_trials(deepcopy=False):
-        if "key" in (told := trial.user_attrs):
+        if "key" in (told := trial.user_attrs) and trial.state == COMPLETE:
             status = RunFolder(places, told["key"]).status()
             cells.setdefault(told["key"], Cell(told["key"], told["arm"], seed, 1, told["overrides"], status))
     arms = [cell.arm for cell in cells.values()]
     return Plan(
         found.study_name, None, "search", {}, [seed], None, [], 1, arms[0] if arms else "", list(cells.values())
     )
+
+
+def _wrong_interval(override: Override) -> str | None:
+    swept = override.value()
+    if not isinstance(swept, IntervalSweep) or swept.start is None or swept.end is None:
+        return None
+    if swept.start >= swept.end or ("log" in swept.tags and swept.start <= 0):
+        return f"{override.input_line}: expected a smaller number before a larger one, and with log above 0"
+    return None
 
 
 def _is_interval(override: Override) -> bool:

@@ -17,7 +17,7 @@ from ablate.config.override import quoted
 from ablate.display import Screen, Sweep, duration
 from ablate.error import IncompleteError, TakenError, UserError
 from ablate.multirun import claiming
-from ablate.multirun.allotment import Allotment, allot
+from ablate.multirun.allotment import allot
 from ablate.multirun.cells import Asked, Composed, ask, check_data, rehearse
 from ablate.multirun.launch import Trained, cell, failure_of, is_one_by_one, launch
 from ablate.record import layout, lookup, reading, store, team, tracking, upload, wandb_settings
@@ -83,7 +83,7 @@ def _study(composer: Composer, asked: Asked, plan_id: str | None) -> None:
     told += _describe(made, member, places, theirs, screen)
     screen.say(f"left to do here: {len(todo)} runs{_hours(todo, places)}" if todo else "nothing is left to do here")
     launcher = composer.launcher(asked.whole, partial(cell, session))
-    allotment = allot(launcher, asked.base, len(todo)) if todo else Allotment()
+    allotment = allot(launcher, asked.base, max(len(todo), 1))
     only_looks = study["dry_run"] or study["coverage"]
     _record(made, asked, elsewhere, screen, only_looks=only_looks)
     if only_looks:
@@ -125,7 +125,7 @@ def _member(asked: Asked) -> tuple[int | None, int]:
         raise UserError(f"team.member: missing; give your number, from 1 to team.size={size}")
     if size and member and member > size:
         raise UserError(f"team.member={member}: expected a number up to team.size={size}")
-    if member and not size:
+    if member and not size and not team["claims"]:
         asked.notes.append(f"team.size is not given: all of the study is yours, not only the share of member {member}")
     return member, size or 1
 
@@ -333,7 +333,7 @@ def _report(made: Plan, places: Layout, screen: Screen, told: Sequence[str], *, 
     from ablate.report.files import write
     from ablate.report.gather import gather
     from ablate.report.judging import judgement
-    from ablate.report.words import lines
+    from ablate.report.words import command, lines
 
     study = gather([places.output_dir], made.study)
     judged = judgement(study)
@@ -343,7 +343,7 @@ def _report(made: Plan, places: Layout, screen: Screen, told: Sequence[str], *, 
     page = places.study(made.study) / layout.PAGE
     if anew or not page.exists():
         write(places, study, judged)
-    screen.say(f"page: {page}; `ablate report {shlex.quote(made.study)}` makes it anew")
+    screen.say(f"page: {page}; `{command(study, 'report')}` makes it anew")
 
 
 def _what_went_wrong(returned: JobReturn, planned: Composed, places: Layout, ended: Collection[str]) -> str | None:

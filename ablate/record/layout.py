@@ -22,6 +22,7 @@ ERROR = "error.txt"
 LEASE = "lease.json"
 _LONGEST_NAME = 200
 _EARLIER = "earlier-"
+CLAIMED = "cells"
 PLAN = "plan.json"
 _COMMAND = "command.json"
 _STORES = "stores.json"
@@ -139,7 +140,7 @@ def in_store(store: Path, key: str) -> list[Path]:
 
 def claim(folder: Path, key: str, number: int) -> Path:
     """An entry of a cell's chain in a folder of claims, from 1."""
-    return folder / "cells" / key / f"{number}.json"
+    return folder / CLAIMED / key / f"{number}.json"
 
 
 def sign_of_life(claim: Path) -> Path:

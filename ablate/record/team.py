@@ -5,6 +5,7 @@ Folders are only read, and asked for each run. wandb is asked once by a command,
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -68,15 +69,28 @@ def check(config: Mapping[str, Any]) -> None:
         for each in absolute(team["stores"])
         if not _is_folder(Path(each))
     ]
-    if (claims := team["claims"]) and not _is_folder(Path(claims).expanduser()):
-        # One made here might not be the one that the others see.
-        problems.append(f"team.claims: {claims}: no such folder; mount its disk, or make it, once for all members")
+    if (claims := team["claims"]) and (said := _wrong_claims(Path(claims).expanduser())):
+        problems.append(f"team.claims: {claims}: {said}")
     if claims and team["size"]:
         problems.append("team.claims: each member takes runs as it goes, so that none has a share; leave out team.size")
     if claims and config["rerun"]:
         problems.append("team.claims: what has ended stays so for all members; leave out rerun, or team.claims")
     if problems:
         raise UserError("\n".join(problems))
+
+
+def _wrong_claims(folder: Path) -> str | None:
+    """Why members can't take runs by a folder."""
+    if not _is_folder(folder):
+        # One made here might not be the one that the others see.
+        what = "expected a folder, found a file" if folder.exists() else "no such folder"
+        return f"{what}; mount its disk, or make it, once for all members"
+    try:
+        (folder / layout.CLAIMED).mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder / layout.CLAIMED):
+            return None
+    except OSError as error:
+        return f"nothing can be written into its {layout.CLAIMED}/ ({error.strerror}); mend that, for all members"
 
 
 def lost(stores: Iterable[str]) -> list[str]:

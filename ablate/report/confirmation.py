@@ -20,6 +20,13 @@ def name_of_confirmation(study: str) -> str:
     return f"{study}-confirm"
 
 
+def is_one(study: Study) -> bool:
+    """Whether a study confirms another, so that its winner is no pick of its own."""
+    name = study.plan["study"]
+    of = name.removesuffix(name_of_confirmation(""))
+    return of != name and any(reading.plan(Layout(folder), of) for folder in study.output_dirs)
+
+
 def best(judgement: Judgement) -> str | None:
     """The arm that is picked: the one that looks best, if it looks better than the baseline."""
     ahead = [each for each in judgement.verdicts if each.effect is not None and each.effect > 0]

@@ -179,17 +179,22 @@ def next_steps(study: Study, judgement: Judgement | None) -> list[str]:
         return [f"next: {missing} of {len(study.cells)} runs are left; `{resume(study)}` runs them"]
     if judgement is None:
         return []
+    from ablate.study.following import is_within_reach
+
     if not judgement.verdicts:
         return ["next: give a factor two levels, such as arch=cylinder,pyramid"]
     if judgement.look.seeds < 2:
         return [f"next: `{resume(study, 'study.seeds=3')}` gives an idea of chance"]
     undecided = sum(each.word == "undecided" for each in judgement.verdicts)
-    if any(each.word == "undecided" and each.more_seeds for each in judgement.verdicts):
+    if any(each.word == "undecided" and is_within_reach(each) for each in judgement.verdicts):
         which = "the arm that is" if undecided == 1 else f"most of the {undecided} arms that are"
         return [f"next: `{command(study, 'next')}` says which seeds would settle {which} undecided, and their hours"]
-    if any(each.word == "better" for each in judgement.verdicts) and not confirmation.lines(study):
+    is_open = not confirmation.lines(study) and not confirmation.is_one(study)
+    if any(each.word == "better" for each in judgement.verdicts) and is_open:
         how = command(study, "confirm")
         return [f"next: the best arm looks better than it is, since it was picked; `{how}` tries it on fresh seeds"]
+    if undecided:
+        return ["next: no number of seeds within reach is seen to settle the rest; a wider study.margin, or other arms"]
     return ["next: every arm has its verdict"]
 
 
@@ -251,7 +256,7 @@ def _flag_lines(verdicts: Sequence[Verdict]) -> list[str]:
     for flag, words in meaning.items():
         arms = [each.arm for each in verdicts if flag in each.flags]
         if arms:
-            which = "all arms" if len(arms) == len(verdicts) else ", ".join(arms)
+            which = "all arms" if 1 < len(arms) == len(verdicts) else ", ".join(arms)
             found.append(f"{words}: {which}")
     stand = [f"{each.arm} (after {each.since} seeds)" for each in verdicts if each.since]
     return [*found, *([f"settled at an earlier look, which stands: {', '.join(stand)}"] if stand else [])]

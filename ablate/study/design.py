@@ -81,7 +81,8 @@ def seeds_of(arms: Sequence[str], seeds: Sequence[int], stop: Sequence[str]) -> 
     for each in stop:
         arm, _, number = each.rpartition(":")
         if arm not in numbers:
-            raise ValueError(f"study.stop: {each!r}: expected an arm of this study and its seeds, as in {arms[-1]}: 3")
+            named = "; ".join(arms[1:])
+            raise ValueError(f"study.stop: {each!r}: expected ARM: SEEDS, by the arm's whole name, one of {named}")
         if arm == arms[0]:
             raise ValueError(f"study.stop: {each!r}: the baseline is what all arms are compared with; leave it out")
         if not number.strip().isdecimal() or not 1 <= int(number) <= len(seeds):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ablate.study.verdict import Judgement
+from ablate.study.verdict import Judgement, Verdict
 
 _MOST_SEEDS = 20  # more of one arm than a study group pays for
 
@@ -22,6 +22,11 @@ class Next:
     left: list[str]  # arms that are undecided and get none, for want of time
 
 
+def is_within_reach(verdict: Verdict) -> bool:
+    """Whether an arm that is undecided is seen to be settled by seeds that a study group can pay."""
+    return bool(verdict.more_seeds) and (verdict.more_seeds or 0) <= _MOST_SEEDS
+
+
 def following(
     judgement: Judgement, runs: Mapping[str, int], seconds: Mapping[str, float], budget: float = math.inf
 ) -> Next | None:
@@ -32,9 +37,9 @@ def following(
     get as many as the others do: more seeds tell what they are.
     """
     undecided = [each for each in judgement.verdicts if each.word == "undecided"]
-    foreseen = {each.arm: each.more_seeds for each in undecided if (each.more_seeds or math.inf) <= _MOST_SEEDS}
-    most_needed = max((more for more in foreseen.values() if more), default=0)
-    wanted = sorted((foreseen.get(each.arm) or most_needed, each.arm) for each in undecided if most_needed)
+    foreseen = {each.arm: each.more_seeds or 0 for each in undecided if is_within_reach(each)}
+    most_needed = max(foreseen.values(), default=0)
+    wanted = sorted((foreseen.get(each.arm, most_needed), each.arm) for each in undecided if most_needed)
     now, chosen = judgement.look.seeds, dict[str, int]()
     for more, arm in wanted:
         if _cost(judgement.baseline, runs, seconds, {**chosen, arm: now + more})[1] > budget:

@@ -238,3 +238,9 @@ def test_a_mistake_is_told_without_torch_and_its_kind(mistakes: list[str]) -> No
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n" and len(done.stderr.splitlines()) == 2
+
+
+def test_a_key_of_a_chosen_launcher_is_no_second_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    launcher = ["-m", "optim=sgd,adamw", "hydra/launcher=processes", "hydra.launcher.n_jobs=2"]
+    (line,) = said(capsys, *launcher, "optim.lrr=2")
+    assert line.startswith("optimizer.lrr: unknown key")

@@ -45,7 +45,7 @@ def test_trials_are_runs_that_a_report_can_use_and_the_search_goes_on(
 
 def test_members_share_a_journal(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     for number in (0, 1):
-        assert main(["search", *tiny, *SPACE, "--trials", "1", "--journal", "shared/journal.log"]) == 0
+        assert main(["search", *tiny, *SPACE, "--trials", "1", "--journal", "journal.log"]) == 0
         assert f"trial {number}: " in capsys.readouterr().out
 
 
@@ -65,3 +65,24 @@ def test_what_can_not_be_searched_is_refused(
     assert main(["search", *tiny, *asked]) == 2
     assert said in capsys.readouterr().err
     assert not Path("outputs/runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["optim=adamw,sgd", "study.name=s", "study.seeds=3"], "study.seeds: a search has no use for it"),
+        (["optim=adamw,sgd", "study.name=s", "study.dry_run=true"], "study.dry_run: a search has no use for it"),
+        (["optim=adamw,sgd", "study.name=s", "rerun=true"], "rerun: a search has no use for it"),
+        (["optim.lr=tag(log, interval(1e-1,1e-4))", "study.name=s"], "expected a smaller number before a larger one"),
+        (["optim.lr=tag(log, interval(-1,1e-1))", "study.name=s"], "with log above 0"),
+        (["optim=adamw,sgd", "study.name=s", "--journal", "garbage"], "not a journal of Optuna's"),
+        (["optim=adamw,sgd", "study.name=s", "--journal", "no/where"], "--journal no/where: no such folder"),
+    ],
+)
+def test_what_would_do_nothing_or_break_is_refused_in_a_line(
+    asked: list[str], said: str, tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("garbage").write_text("no journal\n")
+    assert main(["search", *tiny, *asked]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line

@@ -66,7 +66,9 @@ def test_next_leaves_out_what_is_settled_and_gives_a_command(capsys: pytest.Capt
     stops = f"\"study.stop=['{PYRAMID}: 3','arch=hourglass: 3']\""
     assert told[-1] == f"`ablate resume shapes study.seeds={seeds} {stops}`"
     assert "left for want of time" not in said(capsys, "next", "shapes", "--hours", "10")
-    assert "no number of seeds" in said(capsys, "next", "shapes", "--hours", "0.0001")
+    assert "--hours is too little for the first of 1 undecided arms" in said(
+        capsys, "next", "shapes", "--hours", "0.0001"
+    )
     with pytest.raises(SystemExit):
         main(["next", "shapes", "--hours", "-1"])
 

@@ -101,8 +101,8 @@ def test_without_factors_there_is_one_arm() -> None:
 @pytest.mark.parametrize(
     ("stop", "said"),
     [
-        (["arch=c: 2"], "expected an arm of this study and its seeds, as in arch=b: 3"),
-        (["arch=b"], "expected an arm of this study"),
+        (["arch=c: 2"], "expected ARM: SEEDS, by the arm's whole name, one of arch=b"),
+        (["arch=b"], "expected ARM: SEEDS"),
         (["arch=a: 2"], "the baseline is what all arms are compared with"),
         (["arch=b: 0"], "expected from 1 to 3 seeds"),
         (["arch=b: 4"], "expected from 1 to 3 seeds"),
