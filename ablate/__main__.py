@@ -32,7 +32,7 @@ _TOLD = {
     "search": "look for good levels by what earlier trials have shown: `ablate search 'optim.lr=interval(1e-4,1e-1)'`",
     "audit": "what is wrong with data, before anyone trains on them: findings, and a page",
     "status|resume|report NAME": "how far a study is; go on with it; what mattered: verdicts, tables and a page",
-    "collect FOLDER...|sync NAME": "merge folders of team-mates, and say what lacks; upload what wandb's server lacks",
+    "collect|sync": "merge folders of team-mates, and say what still lacks; upload what wandb's server lacks",
     "next|confirm|decide NAME": "what would settle the rest; the winner on fresh seeds; what you decide, and on what",
     "predict RUN...": "labels of the test split by one run or several together, to be handed in",
     "help TOPIC": "what a group, an option or a key means, its default and what it may be; --help lists all",
