@@ -7,10 +7,7 @@ import sys
 from pathlib import Path
 
 from ablate.command.frame import framed
-from ablate.command.line import read
-from ablate.config.check import refuse
 from ablate.config.compose import is_of_hydra
-from ablate.config.override import name_of, quoted
 from ablate.error import UserError
 from ablate.record.layout import Layout
 from ablate.report.gather import Study, gather
@@ -29,18 +26,15 @@ def _confirm(arguments: list[str]) -> int:
     parser.add_argument("--arm", help="confirm this one instead of the best")
     parser.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where its records lie (%(default)s)")
     asked = parser.parse_intermixed_args(arguments)
-    line = read(asked.overrides)
-    refuse(line.problems)
-    places = Layout(asked.output_dir)
-    wanted = _wanted(gather([places.output_dir], asked.name), asked.arm)
     from ablate.multirun import again
     from ablate.multirun.sweep import multirun
 
+    places = Layout(asked.output_dir)
+    given = again.given(places, asked.overrides)
+    wanted = _wanted(gather([places.output_dir], asked.name), asked.arm)
     _, command = again.recorded(places, asked.name)
-    given = [f"output_dir={quoted(str(places.output_dir))}", *line.overrides]
     own = [each for each in given if not is_of_hydra(each)]
-    fixed = {name_of(each) for each in own}
-    overrides = [*(each for each in again.allowed(wanted, own) if name_of(each) not in fixed), *own]
+    overrides = [*again.allowed(wanted, own), *own]
     with again.composer(places, asked.name, command, given) as composer:
         return multirun(composer, overrides, ["confirm", *arguments])
 

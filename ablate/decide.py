@@ -8,6 +8,7 @@ import getpass
 import sys
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ablate.command.frame import framed
 from ablate.display import Screen
@@ -17,6 +18,9 @@ from ablate.record.layout import Layout
 from ablate.record.reading import DecisionRecord
 from ablate.report.decisions import lines
 from ablate.report.gather import Study, gather
+
+if TYPE_CHECKING:
+    from ablate.study.verdict import Judgement
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,25 +37,24 @@ def _decide(arguments: list[str]) -> int:
     asked = parser.parse_intermixed_args(arguments)
     places = Layout(asked.output_dir)
     study = gather([places.output_dir], asked.name)
-    if asked.text is not None:
-        decided = _decision(study, asked.text, asked.by or _user())
-        store.add_decision(places, asked.name, [*reading.decisions(places, asked.name), decided])
     from ablate.report.judging import judgement
 
+    judged = judgement(study)
+    if asked.text is not None:
+        decided = _decision(study, judged, asked.text, asked.by or _user())
+        store.add_decision(places, asked.name, [*reading.decisions(places, asked.name), decided])
     screen = Screen()
-    for line in lines(study, judgement(study)) or [f"{asked.name}: nothing is decided yet"]:
+    for line in lines(study, judged) or [f"{asked.name}: nothing is decided yet"]:
         screen.say(line)
     return 0
 
 
-def _decision(study: Study, text: str, by: str) -> DecisionRecord:
-    from ablate.report.judging import judgement
+def _decision(study: Study, judged: Judgement | None, text: str, by: str) -> DecisionRecord:
     from ablate.study.decision import concerned
 
     text = " ".join(text.split())
     if not text:
         raise UserError("decide: the text is empty; say what is decided, and why")
-    judged = judgement(study)
     if judged is None:
         raise UserError(f"{study.plan['study']}: there is no verdict yet to decide by; `ablate next` says what lacks")
     words = {each.arm: each.word for each in judged.verdicts}

@@ -7,10 +7,8 @@ import sys
 from pathlib import Path
 
 from ablate.command.frame import framed
-from ablate.command.line import read
-from ablate.config.check import refuse
 from ablate.config.compose import is_of_hydra
-from ablate.config.override import name_of, quoted
+from ablate.config.override import name_of
 from ablate.record.layout import Layout
 
 _GROWTH = ("study.seeds", "study.stop", "team.size")  # what may be changed of a plan, on demand
@@ -40,9 +38,7 @@ def _resume(arguments: list[str]) -> int:
 
     places = Layout(asked.output_dir)
     plan, command = again.recorded(places, asked.name)
-    line = read(asked.overrides)
-    refuse(line.problems)
-    given = [f"output_dir={quoted(str(places.output_dir))}", *line.overrides]
+    given = again.given(places, asked.overrides)
     own = [each for each in given if not is_of_hydra(each)]
     own += again.stores(places, asked.name, own)
     overrides = [*again.allowed(command["overrides"], own), *own]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ablate.command.line import read
 from ablate.config.check import refuse
 from ablate.config.compose import Composer, is_of_hydra
-from ablate.config.override import name_of, value_of, with_list
+from ablate.config.override import name_of, quoted, value_of, with_list
 from ablate.config.spelling import nearest
 from ablate.error import UserError
 from ablate.record import reading
@@ -23,6 +24,13 @@ def recorded(places: Layout, name: str) -> tuple[PlanRecord, CommandRecord]:
     if command is None:
         raise UserError(f"{places.command(name)}: not there; give the study's own command, which writes it")
     return plan, command
+
+
+def given(places: Layout, overrides: Sequence[str]) -> list[str]:
+    """What is typed beside a study's name, checked, with where its records lie. Raises `UserError`."""
+    line = read(list(overrides))
+    refuse(line.problems)
+    return [f"output_dir={quoted(str(places.output_dir))}", *line.overrides]
 
 
 def composer(places: Layout, name: str, command: CommandRecord, given: Sequence[str]) -> Composer:

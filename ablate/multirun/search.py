@@ -43,7 +43,7 @@ class Space:
 
     def first(self) -> dict[str, str | float]:
         """The trial that all others are compared with: first levels, and the middle of intervals."""
-        return {name: _middle(each) or levels_of(each)[0] for name, each in self.swept.items()}
+        return {name: _middle(each) if _is_interval(each) else levels_of(each)[0] for name, each in self.swept.items()}
 
     def suggested(self, trial: optuna.Trial) -> dict[str, str]:
         """A trial's level of each factor, as it is written in an override."""
@@ -194,10 +194,9 @@ def _suggested(trial: optuna.Trial, name: str, override: Override) -> str:
     return f"{trial.suggest_float(name, low, high, log=is_log):.{_DIGITS}g}"
 
 
-def _middle(override: Override) -> float | None:
+def _middle(override: Override) -> float:
     swept = override.value()
-    if not isinstance(swept, IntervalSweep) or swept.start is None or swept.end is None:
-        return None
+    assert isinstance(swept, IntervalSweep) and swept.start is not None and swept.end is not None
     low, high = swept.start, swept.end
     middle = math.sqrt(low * high) if "log" in swept.tags else (low + high) / 2
     return round(middle) if isinstance(low, int) and isinstance(high, int) else middle

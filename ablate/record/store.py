@@ -246,38 +246,33 @@ def write_command(places: Layout, study: str, content: CommandRecord) -> None:
 
 def write_stores(places: Layout, study: str, folders: Sequence[str]) -> None:
     """The folders of team-mates that a study's command named on this machine, for who asks by the study's name."""
-    path = places.stores(study)
-    if not folders:
+    _write_if_any(places.stores(study), json.dumps(list(folders), indent=1) + "\n" if folders else "")
+
+
+def write_found(places: Layout, study: str, records: Sequence[FoundRecord]) -> None:
+    """What wandb has shown of a study's runs, for who asks by the study's name without it."""
+    content = json.dumps(list(records), indent=1, allow_nan=False) + "\n" if records else ""
+    _write_if_any(places.found(study), content)
+
+
+def write_unsynced(places: Layout, study: str, folders: Sequence[Path]) -> None:
+    """A file of the study with a path a line, for what wandb's server does not have; none where it has all."""
+    _write_if_any(places.study(study) / layout.UNSYNCED, "".join(f"{each}\n" for each in folders))
+
+
+def _write_if_any(path: Path, content: str) -> None:
+    """A file, or none where there is nothing to say in it."""
+    if not content:
         path.unlink(missing_ok=True)
         return
     with write_atomically(path) as file:
-        file.write((json.dumps(list(folders), indent=1) + "\n").encode())
+        file.write(content.encode())
 
 
 def add_decision(places: Layout, study: str, decided: Sequence[Mapping[str, Any]]) -> None:
     """All that is decided on a study, the last one new."""
     with write_atomically(places.decisions(study)) as file:
         file.write("".join(json.dumps(each) + "\n" for each in decided).encode())
-
-
-def write_found(places: Layout, study: str, records: Sequence[FoundRecord]) -> None:
-    """What wandb has shown of a study's runs, for who asks by the study's name without it."""
-    path = places.found(study)
-    if not records:
-        path.unlink(missing_ok=True)
-        return
-    with write_atomically(path) as file:
-        file.write((json.dumps(list(records), indent=1, allow_nan=False) + "\n").encode())
-
-
-def write_unsynced(places: Layout, study: str, folders: Sequence[Path]) -> None:
-    """A file of the study with a path a line, for what wandb's server does not have; none where it has all."""
-    path = places.study(study) / layout.UNSYNCED
-    if not folders:
-        path.unlink(missing_ok=True)
-        return
-    with write_atomically(path) as file:
-        file.write("".join(f"{each}\n" for each in folders).encode())
 
 
 def check_writable(places: Layout) -> None:

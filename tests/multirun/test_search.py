@@ -86,3 +86,33 @@ def test_what_would_do_nothing_or_break_is_refused_in_a_line(
     assert main(["search", *tiny, *asked]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+@pytest.mark.parametrize(("accuracy", "is_left"), [(0.1, True), (0.95, False)])
+def test_a_trial_is_left_where_earlier_ones_were_better_after_as_many_epochs(
+    accuracy: float, is_left: bool, tmp_path: Path
+) -> None:
+    import optuna
+
+    from ablate.multirun.search import _Watched
+    from ablate.record.layout import ROWS, Layout
+    from ablate.record.store import RunFolder
+    from ablate.training.session import Session
+
+    study = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner(n_startup_trials=5))
+    for number in range(5):
+        earlier = study.ask()
+        earlier.report(0.9 + 0.01 * number, 1)
+        study.tell(earlier, 0.9)
+    folder = RunFolder(Layout(tmp_path), "k")
+    folder.path.mkdir(parents=True)
+    watched = _Watched(Session(), study.ask(), folder, "val/accuracy")
+    assert not watched.is_called_off()  # before its first epoch
+    (folder.path / ROWS).write_text(json.dumps({"epoch": 1, "val/accuracy": accuracy}) + "\n")
+    assert watched.is_called_off() == watched.is_pruned == is_left
+
+
+def test_an_interval_around_zero_has_its_middle_there(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    swept = ["averaging=ema", "averaging.ramp=interval(-1,1)", "study.name=s"]
+    assert main(["search", *tiny, *swept, "--trials", "1"]) == 0
+    assert "trial 0: averaging.ramp=0: " in capsys.readouterr().out

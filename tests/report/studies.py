@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from ablate.__main__ import main
 from ablate.record.layout import Layout
 
 
@@ -71,3 +73,9 @@ def recorded(
     places.study(name).mkdir(parents=True, exist_ok=True)
     places.plan(name).write_text(json.dumps(content | plan))
     return places
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What a command says that ends well."""
+    assert main([*arguments]) == 0
+    return capsys.readouterr().out

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ablate.__main__ import main
-from tests.report.studies import recorded
+from tests.report.studies import recorded, said
 
 BASE, PYRAMID, DIAMOND = "arch=cylinder", "arch=pyramid", "arch=diamond"
 TABLE: dict[str, list[float | str | None]] = {
@@ -19,11 +19,6 @@ TABLE: dict[str, list[float | str | None]] = {
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main([*arguments]) == 0
-    return capsys.readouterr().out
 
 
 def test_a_decision_stands_until_later_runs_overturn_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from ablate.__main__ import main
 from ablate.report.files import latex, markdown
-from tests.report.studies import recorded
+from tests.report.studies import recorded, said
 
 TABLE: dict[str, list[float | str | None]] = {
     "arch=cylinder,optimizer=adamw": [0.500, 0.520, 0.510],
@@ -25,11 +25,6 @@ TABLE: dict[str, list[float | str | None]] = {
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main([*arguments]) == 0
-    return capsys.readouterr().out
 
 
 def test_a_studys_verdicts_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
