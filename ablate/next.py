@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import sys
 from collections import Counter
@@ -37,14 +38,18 @@ def _next(arguments: list[str]) -> int:
 
 def _lines(study: Study, budget: float) -> list[str]:
     from ablate.report.judging import judgement
+    from ablate.report.staging import staging
     from ablate.study.following import following
 
     judged = judgement(study)
     if judged is None:
         return [why_no_verdict(study), *next_steps(study, None)]
     seconds = _seconds(study)
-    if study.waiting or judged.look.seeds < 2 or not judged.verdicts:
+    if study.waiting or study.stage_of or judged.look.seeds < 2 or not judged.verdicts:
         return next_steps(study, judged)
+    if staged := staging(study):  # what was left behind is not gone after
+        going = [each for each in judged.verdicts if each.arm in staged.promotion.may_be_best]
+        judged = dataclasses.replace(judged, verdicts=going)
     undecided = [each for each in judged.verdicts if each.word == "undecided"]
     runs = Counter(cell["arm"] for cell in study.cells)
     found = following(judged, runs, seconds, budget)

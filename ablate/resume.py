@@ -44,7 +44,7 @@ def _resume(arguments: list[str]) -> int:
     overrides = [*again.allowed(command["overrides"], own), *own]
     grows = any(name_of(each) in _GROWTH for each in own)
     with again.composer(places, asked.name, command, given) as composer:
-        return multirun(composer, overrides, ["resume", *arguments], None if grows else plan["plan_id"])
+        return multirun(composer, overrides, ["resume", *arguments], None if grows else plan)
 
 
 if __name__ == "__main__":

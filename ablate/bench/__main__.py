@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.bench import data, faults, following, histories, kills, start, study, verdicts
+from ablate.bench import data, faults, following, histories, kills, staging, start, study, verdicts
 from ablate.command.frame import framed
 
 
@@ -75,6 +75,11 @@ _BENCHES = {
     "next": _Bench(
         "go on with simulated studies as `ablate next` says, and with all arms alike",
         following.nexts,
+        {"studies": (500, "of each kind"), "seed": (0, "draws them")},
+    ),
+    "stages": _Bench(
+        "simulate studies in stages whose best arm is known: is it kept, and what is saved?",
+        staging.stages,
         {"studies": (500, "of each kind"), "seed": (0, "draws them")},
     ),
 }

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal, TypedDict, get_args
 
-from annotated_types import Le, Len
+from annotated_types import Gt, Le, Len
 from pydantic import AfterValidator, StringConstraints
 
 from ablate.display.output import ProgressStyle
@@ -80,6 +80,7 @@ class Study(TypedDict):
     exclude: list[str]
     seeds: Annotated[Count, Le(1000)] | Annotated[list[NonNegativeInteger], Len(1, 1000)] | None
     stop: list[str]
+    stages: Annotated[list[Annotated[float, Gt(0), Le(1)]], Len(2, 10)] | None
     margin: Positive | None
     dry_run: bool
     coverage: bool

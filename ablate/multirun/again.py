@@ -16,11 +16,15 @@ from ablate.record.reading import CommandRecord, PlanRecord
 
 
 def recorded(places: Layout, name: str) -> tuple[PlanRecord, CommandRecord]:
-    """The plan of a study and what its command asked for. Raises `UserError` where one of them is not there."""
-    plan = reading.plan(places, name)
+    """The plan of a study, or of its first stage, and what its command asked for.
+
+    Raises `UserError` where one of them is not there.
+    """
+    command = reading.command(places, name)
+    stages = command.get("stages", {}) if command else {}
+    plan = reading.plan(places, next(iter(stages), name))  # later stages grow as they go
     if plan is None:
         raise UserError(f"{name}: no such study in {places.output_dir}; {nearest(name, reading.studies(places))}")
-    command = reading.command(places, name)
     if command is None:
         raise UserError(f"{places.command(name)}: not there; give the study's own command, which writes it")
     return plan, command

@@ -16,13 +16,14 @@ from ablate.config.compose import Composer, failure
 from ablate.config.override import quoted
 from ablate.display import Screen, Sweep, duration
 from ablate.error import IncompleteError, TakenError, UserError
-from ablate.multirun import claiming
+from ablate.multirun import claiming, staging
 from ablate.multirun.allotment import allot
 from ablate.multirun.cells import Asked, Composed, ask, check_data, rehearse
 from ablate.multirun.launch import Trained, cell, failure_of, is_one_by_one, launch
 from ablate.record import layout, lookup, reading, store, team, tracking, upload, wandb_settings
 from ablate.record.dispatch import Dispatch
 from ablate.record.layout import Layout
+from ablate.record.reading import PlanRecord
 from ablate.record.status import ENDED, Status
 from ablate.record.store import RunFolder
 from ablate.record.team import Elsewhere, Found
@@ -34,16 +35,19 @@ from ablate.training.session import Session
 _MOST_RECORDS = 200  # that an estimate of hours looks at
 
 
-def multirun(composer: Composer, overrides: Sequence[str], typed: Sequence[str], plan_id: str | None = None) -> int:
-    """Plan the study of a command line, and run what is mine and not finished; the exit code.
+def multirun(
+    composer: Composer, overrides: Sequence[str], typed: Sequence[str], recorded: PlanRecord | None = None
+) -> int:
+    """Plan the study of a command line, and run what is mine and not finished, stage by stage; the exit code.
 
-    Where a `plan_id` is given, it must be that plan. Raises `UserError` before anything runs, `IncompleteError` where
-    a run failed or coverage shows a gap.
+    Where a plan is `recorded`, the study of its name must be that plan. Raises `UserError` before anything runs,
+    `IncompleteError` where a run failed or coverage shows a gap.
     """
     asked = ask(composer, overrides)
     code = 1
     try:
-        _study(composer, asked, plan_id)
+        for turn in staging.turns(composer, overrides, asked, _name(asked)):
+            _study(composer, turn, recorded)
         code = 0
     except UserError:
         code = 2
@@ -56,7 +60,7 @@ def multirun(composer: Composer, overrides: Sequence[str], typed: Sequence[str],
     return code
 
 
-def _study(composer: Composer, asked: Asked, plan_id: str | None) -> None:
+def _study(composer: Composer, asked: Asked, recorded: PlanRecord | None) -> None:
     screen, session = Screen(progress=asked.base["progress"]), Session(fail_fast=asked.base["study"]["fail_fast"])
     study, places = asked.base["study"], Layout(Path(asked.base["output_dir"]))
     if asked.base["plot"]:
@@ -66,10 +70,11 @@ def _study(composer: Composer, asked: Asked, plan_id: str | None) -> None:
         return
     member, size = _member(asked)
     made = _plan(asked, size)
-    if plan_id not in (None, made.plan_id):
+    if recorded and recorded["study"] == made.study and recorded["plan_id"] != made.plan_id:
         raise UserError(
-            f"study {made.study}: its command would now be another plan, {made.plan_id} instead of {plan_id}: its "
-            "data, an option's file, ablate's version or what you added differ; the study's own command begins anew"
+            f"study {made.study}: its command would now be another plan, {made.plan_id} instead of "
+            f"{recorded['plan_id']}: its data, an option's file, ablate's version or what you added differ; the "
+            "study's own command begins anew"
         )
     if claims := claims_of(asked.base):
         claiming.bring_in(claims, places, [each.key for each in made.cells])
@@ -115,6 +120,11 @@ def _study(composer: Composer, asked: Asked, plan_id: str | None) -> None:
     _report(made, places, screen, told, anew=bool(results))
     if failures:
         raise IncompleteError(f"{failures} of {len(todo)} runs failed; the same command runs just these again")
+
+
+def _name(asked: Asked) -> str:
+    """The study's, or its plan's id."""
+    return asked.base["study"]["name"] or _plan(dataclasses.replace(asked, notes=[]), 1).study
 
 
 def _member(asked: Asked) -> tuple[int | None, int]:

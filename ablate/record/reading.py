@@ -141,6 +141,7 @@ class CommandRecord(TypedDict):
     config_name: str
     folders: Annotated[list[str], Len(0, 100)]
     overrides: Annotated[list[str], Len(0, 1000)]
+    stages: NotRequired[dict[str, float]]  # the studies that it is made of, in order: their parts of the data
 
 
 @with_config(_LENIENT)

@@ -36,11 +36,14 @@ class Study:
     statuses: dict[str, Status]  # by key
     results: dict[str, Result]  # by key, of those that have ended
     folders: dict[str, Path]  # by key: the run's folder
-    stages: tuple[int, ...]  # the numbers of seeds that were asked for, ascending
+    looks: tuple[int, ...]  # the numbers of seeds that were asked for, ascending
     places_of_data: list[str]  # overrides, of this machine
     output_dirs: list[Path]
     notes: list[str] = field(default_factory=list)  # what was left out, and why
     elsewhere: dict[str, str] = field(default_factory=dict)  # by key: the team-mate's place that its result is of
+    parts: dict[str, float] = field(default_factory=dict)  # of the data: each stage's, by name, its own among them
+    before: Study | None = None  # the stage before, which says what this one runs
+    stage_of: str | None = None  # the study of which it is a stage, but for the last
 
     @property
     def cells(self) -> list[CellRecord]:
@@ -105,6 +108,8 @@ def gather(output_dirs: Sequence[Path], name: str) -> Study:
             notes.append(str(error))
     if not plans and notes:
         raise UserError("\n".join(notes))
+    if not plans and (under_way := _stage_under_way(places, name)):
+        return gather(output_dirs, under_way)
     if not plans:
         known = sorted({study for place in places for study in reading.studies(place)})
         raise UserError(f"{name}: no such study in {', '.join(map(str, output_dirs))}; {nearest(name, known)}")
@@ -118,7 +123,19 @@ def gather(output_dirs: Sequence[Path], name: str) -> Study:
             said = f"another plan of this name, {other['plan_id']}, is left out; this is {plan['plan_id']}"
             notes.append(f"{place.plan(name)}: {said}")
     smaller += [each for place in places for each in reading.earlier_plans(place, name)]
-    study = Study(plan, {}, {}, {}, _stages(plan, smaller), _places_of_data(home, name), list(output_dirs), notes)
+    stages: dict[str, float] = {}
+    before = None
+    try:
+        stages = _stages_of(home, name)
+        earlier = list(stages)[: list(stages).index(name)] if name in stages else []
+        before = gather(output_dirs, earlier[-1]) if earlier else None
+    except UserError as error:
+        notes.append(str(error))
+    last = list(stages)[-1] if stages else name
+    study = Study(
+        plan, {}, {}, {}, _seeds_asked(plan, smaller), _places_of_data(home, name), list(output_dirs), notes,
+        parts=stages, before=before, stage_of=last if last != name else None,
+    )  # fmt: skip
     elsewhere = Elsewhere(_stores(study, places[0]), _in_wandb(study, home))
     for cell in plan["cells"]:
         _gather_cell(study, places, cell)
@@ -126,6 +143,21 @@ def gather(output_dirs: Sequence[Path], name: str) -> Study:
             _take(study, found)
     notes += _unlike(study)
     return study
+
+
+def _stage_under_way(places: Sequence[Layout], name: str) -> str | None:
+    """The stage of a study that has been begun last, while the last one has not."""
+    for place in places:
+        for stage in reversed(_stages_of(place, name)):
+            if stage != name and reading.plan(place, stage):
+                return stage
+    return None
+
+
+def _stages_of(place: Layout, name: str) -> dict[str, float]:
+    """The stages of a study, or of the one that it is a stage of, with their parts of the data."""
+    command = reading.command(place, name)
+    return command.get("stages", {}) if command else {}
 
 
 def flags_of_rates(study: Study) -> dict[str, Flag]:
@@ -225,7 +257,7 @@ def _unlike(study: Study) -> list[str]:
     return found
 
 
-def _stages(plan: PlanRecord, others: Sequence[PlanRecord]) -> tuple[int, ...]:
+def _seeds_asked(plan: PlanRecord, others: Sequence[PlanRecord]) -> tuple[int, ...]:
     """The numbers of seeds that were asked for: those planned before any result was seen, and each addition.
 
     A smaller plan counts where a verdict could be seen: two seeds at least, and all of a member's share done.

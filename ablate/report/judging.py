@@ -22,7 +22,7 @@ def judgement(study: Study) -> Judgement | None:
     observations, baseline = observed(study), study.plan["baseline"]
     if not any(each.arm == baseline and each.accuracy is not None for each in observations):
         return None
-    return judge_standing(observations, baseline, study.stages, study.plan.get("margin"))
+    return judge_standing(observations, baseline, study.looks, study.plan.get("margin"))
 
 
 def model_of(study: Study, judgement: Judgement) -> Model:

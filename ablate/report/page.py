@@ -12,7 +12,8 @@ from ablate.recipe.data.phoneme import PHONEMES
 from ablate.record.reading import CellRecord
 from ablate.report.findings import Findings, findings, hours, most_changed, origins
 from ablate.report.gather import Study
-from ablate.report.picture import confusions, forest, pictures
+from ablate.report.picture import agreement, confusions, forest, pictures
+from ablate.report.staging import lines, rows, staging
 from ablate.report.words import flagged, next_steps, noise, points, short, verdict_words, why_no_verdict
 from ablate.study.plan import untold
 from ablate.study.verdict import Judgement, Verdict
@@ -30,6 +31,7 @@ def page(study: Study, judgement: Judgement | None) -> str:
     drawn = [(title, Markup(picture), what) for title, picture, what in pictures(study, judgement)]
     found = findings(study, judgement) if judgement else None
     confused = found and found.confused
+    staged = staging(study)
     names = PHONEMES if confused and len(confused.of_arm) == len(PHONEMES) else []
     names = names or [str(number) for number in range(len(confused.of_arm) if confused else 0)]
     by_arm, by_member = hours(study)
@@ -59,6 +61,9 @@ def page(study: Study, judgement: Judgement | None) -> str:
         by_member=by_member,
         origins=origins(study),
         noise=noise(judgement) if judgement else [],
+        stage_lines=lines(study, staged),
+        stage_rows=rows(study, staged) if staged else [],
+        agreement=Markup(agreement(study, staged)) if staged else "",
         pictures=drawn,
         seeds=seeds,
         coverage=[(arm, [by_place.get((arm, seed), "-") for seed in seeds]) for arm in study.arms],

@@ -13,6 +13,7 @@ from ablate.page.picture import SERIES, drawn
 from ablate.record import reading
 from ablate.report.findings import Confused
 from ablate.report.gather import RATE, Study, number, without_rate
+from ablate.report.staging import Staging
 from ablate.report.words import short
 from ablate.study.verdict import Judgement
 
@@ -148,6 +149,29 @@ def rates(study: Study) -> str:
         axes.set_xscale("log")
         axes.set(xlabel="learning rate", ylabel="validation accuracy, %")
         axes.legend(fontsize=8, frameon=False)
+
+    return drawn(draw, height=3.6)
+
+
+def agreement(study: Study, staging: Staging) -> str:
+    """Accuracy here against that on the stage before, an arm a point; empty where there are fewer than two."""
+    spots = [
+        (before, here, arm)
+        for arm in study.arms
+        if (before := staging.before.mean(arm)) is not None and (here := study.mean(arm)) is not None
+    ]
+    if len(spots) < 2:
+        return ""
+    first, last = staging.parts(study)
+
+    def draw(axes: Axes) -> None:
+        for before, here, arm in spots:
+            mark = "s" if arm in staging.promotion.audited else "o"
+            axes.plot(100 * before, 100 * here, mark, color=SERIES[0], markersize=5)
+            if len(spots) <= _MOST_NAMED:
+                place = (100 * before, 100 * here)
+                axes.annotate(short(study, arm), place, fontsize=7, xytext=(4, 3), textcoords="offset points")
+        axes.set(xlabel=f"accuracy on {first} of the data, %", ylabel=f"accuracy on {last}, %")
 
     return drawn(draw, height=3.6)
 

@@ -16,7 +16,7 @@ from ablate.error import UserError, clipped
 from ablate.record import reading
 from ablate.record.layout import Layout
 from ablate.record.status import ENDED
-from ablate.report import confirmation, decisions
+from ablate.report import confirmation, decisions, staging
 from ablate.report.gather import Study, flags_of_rates, gather
 
 if TYPE_CHECKING:
@@ -130,6 +130,7 @@ def lines(study: Study, judgement: Judgement | None) -> list[str]:
         return [*found, why_no_verdict(study), *next_steps(study, None)]
     found += ["", *_laid_out(table(study, judgement)), ""]
     found += [judgement.look.sentence(), *noise(judgement)]
+    found += staging.lines(study, staging.staging(study))
     found += [*_effects(study, judgement), *_flag_lines(flagged(study, judgement))]
     found += [*confirmation.lines(study), *decisions.lines(study, judgement), *_costs(study, judgement)]
     return [*found, *next_steps(study, judgement)]
@@ -177,6 +178,10 @@ def next_steps(study: Study, judgement: Judgement | None) -> list[str]:
     missing = sum(study.tally[status] for status in ("missing", "running", "failed"))
     if missing:
         return [f"next: {missing} of {len(study.cells)} runs are left; `{resume(study)}` runs them"]
+    staged = staging.staging(study)
+    if study.stage_of or (staged and not staged.promotion.is_settled):
+        of = dataclasses.replace(study, plan={**study.plan, "study": study.stage_of or study.plan["study"]})
+        return [f"next: `{resume(of)}` runs, on more of the data, what these show to be worth it"]
     if judgement is None:
         return []
     from ablate.study.following import is_within_reach

@@ -42,12 +42,12 @@ def grown(folder: Path, sizes: list[int], statuses: str = "finished") -> Layout:
 )
 def test_what_was_asked_for(sizes: list[int], stages: tuple[int, ...], tmp_path: Path) -> None:
     grown(tmp_path, sizes)
-    assert gather([tmp_path], "shapes").stages == stages, "one seed shows nothing, so that it spends nothing"
+    assert gather([tmp_path], "shapes").looks == stages, "one seed shows nothing, so that it spends nothing"
 
 
 def test_a_plan_that_nobody_can_have_seen_results_of_is_none(tmp_path: Path) -> None:
     grown(tmp_path, [3, 4], statuses="missing")
-    assert gather([tmp_path], "shapes").stages == (4,)
+    assert gather([tmp_path], "shapes").looks == (4,)
 
 
 def test_a_team_mates_folder_says_as_much_in_any_order(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_team_mates_folder_says_as_much_in_any_order(tmp_path: Path) -> None:
     places.earlier_plan("shapes", "first-plan").write_text(json.dumps(first))
     for order in ([mine, theirs], [theirs, mine]):
         study = gather(order, "shapes")
-        assert study.stages == (2, 3) and study.plan["plan_id"] == "larger-plan" and not study.notes
+        assert study.looks == (2, 3) and study.plan["plan_id"] == "larger-plan" and not study.notes
         found = judgement(study)
         assert found and found.look.sentence().startswith("A look after 1 more seed than the 2 that were planned")
 

@@ -1,0 +1,156 @@
+"""What the stage before says of a study: which arms went on, how far both stages agree, what it cost and saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from ablate.report.gather import Study, machine_of
+
+if TYPE_CHECKING:
+    from ablate.study.stage import Promotion, Run
+
+
+@dataclass(frozen=True)
+class Staging:
+    """A stage beside the one before it."""
+
+    before: Study
+    promotion: Promotion
+    ranks: tuple[float, float, float] | None  # Spearman's, over the arms of both, and its 95 %; with four arms at least
+    num_of_both: int  # arms
+    seconds: float  # of all stages
+    seconds_of_all: float | None  # that all arms would take here
+
+    def parts(self, study: Study) -> tuple[str, str]:
+        """Of the data, that the stage before and this one train on."""
+        first, last = (100 * study.parts[each.plan["study"]] for each in (self.before, study))
+        return f"{first:g} %", f"{last:g} %"
+
+
+def promoted(study: Study | None, before: Study, seeds: Mapping[str, Sequence[int]]) -> Promotion:
+    """What a stage is to run; each arm's `seeds` are those that it may have, the baseline first."""
+    from ablate.study.stage import promotion
+
+    return promotion(_runs(before), _runs(study) if study else [], seeds)
+
+
+def staging(study: Study) -> Staging | None:
+    """What the stage before says of a study; none where there is none, or where it lacks runs."""
+    before = study.before
+    if before is None or before.waiting or any(not _accuracies(before, arm) for arm in before.arms[:1]):
+        return None
+    seeds = list(dict.fromkeys(cell["seed"] for of in (before, study) for cell in of.cells))
+    found = promoted(study, before, dict.fromkeys(before.arms, seeds))
+    both = [arm for arm in study.arms if _accuracies(study, arm) and arm in before.arms]
+    spent = {arm: (_seconds(before, arm), _seconds(study, arm)) for arm in before.arms}
+    known = [(one, other) for one, other in spent.values() if one and other]
+    of_all = None
+    if known:
+        ratio = sum(other for _, other in known) / sum(one for one, _ in known)
+        of_all = len(seeds) * sum(other or (one or 0.0) * ratio for one, other in spent.values())
+    return Staging(before, found, _ranks(study, before, both), len(both), _spent(study), of_all)
+
+
+def lines(study: Study, found: Staging | None) -> list[str]:
+    """The same in words; none where there is none."""
+    if found is None:
+        return []
+    from ablate.display import duration
+
+    first, last = found.parts(study)
+    outlook, arms = found.promotion.outlook, found.before.arms
+    tried = sum(outlook.best[arm] for arm in found.promotion.seeds)
+    rho, low, high = outlook.agreement
+    said = [
+        f"of {len(arms)} arms on {first} of the data ({found.before.plan['study']}) {len(found.promotion.seeds)} went "
+        f"on to {last}: {_reasons(found.promotion)}",
+        f"the best of all {len(arms)} is among them with probability {tried:.2f}; it may still be "
+        f"{_few(found.promotion.may_be_best)}",
+        f"what an arm does on {first} and on {last} correlates by {rho:.2f} ({low:.2f} to {high:.2f})",
+    ]
+    if found.ranks:
+        rho, low, high = found.ranks
+        said[-1] += f", the ranks of the {found.num_of_both} on both by {rho:.2f} ({low:.2f} to {high:.2f})"
+    if found.seconds_of_all:
+        saved = 1 - found.seconds / found.seconds_of_all
+        what = f"{100 * saved:.0f} % saved" if saved >= 0 else f"{-100 * saved:.0f} % more"
+        whole = f"all arms on {last} would take about {duration(found.seconds_of_all)}"
+        said.append(f"all stages took {duration(found.seconds)}; {whole}: {what}")
+    return said
+
+
+def rows(study: Study, found: Staging) -> list[tuple[str, float | None, float | None, float, str]]:
+    """Each arm of the stage before, the likeliest best one first: accuracy there and here, how likely, what became."""
+    promotion = found.promotion
+    became = dict.fromkeys(promotion.seeds, "went on") | dict.fromkeys(promotion.regularizers, "went on to regularize")
+    became |= dict.fromkeys(promotion.audited, "went on as an audit")
+    became |= dict.fromkeys(promotion.may_be_best, "may be the best") | {found.before.arms[0]: "baseline"}
+    best = promotion.outlook.best
+    return [
+        (arm, found.before.mean(arm), study.mean(arm), best[arm], became.get(arm, "stayed"))
+        for arm in sorted(found.before.arms, key=lambda arm: -best[arm])
+    ]
+
+
+def _reasons(promotion: Promotion) -> str:
+    """Why arms went on, with how many did for each reason."""
+    others = {
+        "the baseline": 1,
+        f"{len(promotion.regularizers)} that regularize them, of which a part of the data says little": len(
+            promotion.regularizers
+        ),
+        f"{len(promotion.audited)} of the rest, drawn as an audit": len(promotion.audited),
+    }
+    number = len(promotion.seeds) - sum(others.values())
+    return ", ".join([f"{number} that may be the best", *(what for what, count in others.items() if count)])
+
+
+def _few(arms: Sequence[str]) -> str:
+    return ", ".join(arms[:4]) + (f" or one of {len(arms) - 4} more" if len(arms) > 4 else "")
+
+
+def _runs(study: Study) -> list[Run]:
+    from ablate.study.stage import Run
+
+    return [
+        Run(cell["arm"], cell["seed"], machine_of(found), metrics["val/accuracy"], metrics.get("val/loss"))
+        for cell in study.cells
+        if (found := study.results.get(cell["key"])) and (metrics := found["metrics"])
+    ]
+
+
+def _accuracies(study: Study, arm: str) -> list[float]:
+    return [each.accuracy for each in _runs(study) if each.arm == arm and each.accuracy is not None]
+
+
+def _seconds(study: Study, arm: str) -> float | None:
+    """What a run of an arm takes."""
+    results = [
+        study.results[cell["key"]] for cell in study.cells if cell["arm"] == arm and cell["key"] in study.results
+    ]
+    return fmean(each.get("seconds", 0.0) for each in results) if results else None
+
+
+def _spent(study: Study) -> float:
+    here = sum(each.get("seconds", 0.0) for each in study.results.values())
+    return here + (_spent(study.before) if study.before else 0.0)
+
+
+def _ranks(study: Study, before: Study, arms: Sequence[str]) -> tuple[float, float, float] | None:
+    """Spearman's correlation of mean accuracies with its interval (Bonett and Wright 2000)."""
+    if len(arms) < 4:
+        return None
+    import math
+
+    from scipy import stats
+
+    here, there = ([fmean(_accuracies(of, arm) or [0.0]) for arm in arms] for of in (study, before))
+    rho = float(stats.spearmanr(here, there).statistic)
+    if math.isnan(rho):
+        return None
+    half = 1.96 * math.sqrt((1 + rho**2 / 2) / (len(arms) - 3))
+    centre = math.atanh(max(min(rho, 1 - 1e-9), -1 + 1e-9))
+    return rho, math.tanh(centre - half), math.tanh(centre + half)

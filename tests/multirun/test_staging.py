@@ -1,0 +1,94 @@
+"""Studies in stages, by the real command."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ablate.__main__ import main
+from tests.conftest import Command
+
+STUDY = [
+    "--multirun", "arch.activation=gelu,relu,tanh,sigmoid,silu,softplus,leaky_relu,mish", "optimizer=nesterov",
+    "study.seeds=2", "study.name=acts", "study.stages=[0.2,1.0]",
+]  # fmt: skip
+
+
+def content(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found
+
+
+def cells(folder: Path, study: str) -> dict[str, tuple[str, int]]:
+    plan = content(folder / "outputs/studies" / study / "plan.json")
+    return {cell["key"]: (cell["arm"], cell["seed"]) for cell in plan["cells"]}
+
+
+def test_a_part_of_the_data_says_which_arms_go_on(ablate: Command, tiny: list[str], tmp_path: Path) -> None:
+    dry = ablate(*tiny, *STUDY, "study.dry_run=true")
+    assert dry.returncode == 0, dry.stderr
+    assert "stage 1 of 2, on 20 % of the data: all 8 arms" in dry.stdout
+    assert "16 runs are left, here or with team-mates; what comes next is known after them" in dry.stdout
+    assert len(cells(tmp_path, "acts-0.2")) == 16 and not (tmp_path / "outputs/runs").exists()
+    waiting = ablate("status", "acts", module="ablate")
+    assert waiting.returncode == 0 and "study acts-0.2" in waiting.stdout
+
+    first = ablate("resume", "acts", "team.member=1", "team.size=2", module="ablate")
+    assert first.returncode == 0, first.stderr
+    assert "8 runs are left, here or with team-mates" in first.stdout
+    assert {cell[1] for key, cell in cells(tmp_path, "acts-0.2").items() if _has_ended(tmp_path, key)} == {0}
+
+    whole = ablate("resume", "acts", "team.member=1", "team.size=1", module="ablate")
+    assert whole.returncode == 0, whole.stderr
+    assert "stage 2 of 2, on 100 % of the data: " in whole.stdout and "next: " in whole.stdout
+    went_on, grid = cells(tmp_path, "acts"), cells(tmp_path, "acts-0.2")
+    assert 4 <= len({arm for arm, _ in went_on.values()}) <= 8 and len(went_on) < 16
+    assert not set(went_on) & set(grid) and all(_has_ended(tmp_path, key) for key in (*went_on, *grid))
+    said = ablate("report", "acts", module="ablate").stdout
+    assert ("went on to 100 %" in said and "is among them with probability 0.9" in said) or "probability 1.00" in said
+    assert "correlates by" in said and "all stages took" in said
+    page = (tmp_path / "outputs/studies/acts/report.html").read_text()
+    assert "<h2>Stages</h2>" in page and "as an audit" in page
+
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "outputs/runs").glob("*/result.json")}
+    again = ablate(*tiny, *STUDY)
+    assert again.returncode == 0 and "stage 1 of 2, on 20 % of the data, has ended" in again.stdout
+    assert before == {file: file.stat().st_mtime_ns for file in (tmp_path / "outputs/runs").glob("*/result.json")}
+    assert cells(tmp_path, "acts") == went_on
+
+    grid_alone = [each for each in STUDY if not each.startswith(("study.stages", "study.name"))]
+    full = ablate(*tiny, *grid_alone, "study.name=full", "study.dry_run=true")
+    assert full.returncode == 0 and set(went_on) <= set(cells(tmp_path, "full")), "runs of the full grid, by their keys"
+
+    more = ablate("resume", "acts", "study.seeds=3", "team.size=null", "study.dry_run=true", module="ablate")
+    assert more.returncode == 0 and "has ended" in more.stdout, more.stderr
+    assert {seed for _, seed in cells(tmp_path, "acts-0.2").values()} == {0, 1}, "its first stage is not begun again"
+
+
+def _has_ended(folder: Path, key: str) -> bool:
+    return (folder / "outputs/runs" / key / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["study.stages=[1.0,0.1]"], "study.stages=[1,0.1]: expected growing parts of the data"),
+        (["study.stages=[0.1]"], "study.stages: "),
+        (["study.stages=[0.0,1.0]"], "study.stages"),
+        (["study.stages=[0.1,1.0]", "data.fraction=0.5"], "each stage sets data.fraction, which is given too"),
+        (["study.stages=[0.1,1.0]", "data.fraction=0.5,1.0"], "each stage sets data.fraction, which is given too"),
+        (["study.stages=[0.1,1.0]", "study.design=path"], "path means nothing without all its arms"),
+        (["study.stages=[0.1,1.0]", "study.seeds=1"], "expected two seeds at least"),
+    ],
+)
+def test_stages_that_can_not_be_are_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    named = {each.partition("=")[0] for each in given}
+    study = [each for each in STUDY if each.partition("=")[0] not in {*named, "study.stages"}]
+    assert main(["run", "data=espeak_tiny", *study, *given]) == 2
+    told = capsys.readouterr().err
+    assert said in told and len(told.splitlines()) == 1, told
+    assert not (tmp_path / "outputs" / "studies").exists()
