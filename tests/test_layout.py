@@ -102,7 +102,7 @@ COVERED_ELSEWHERE = {
 }
 """Modules without a test file of their own name, and the one that tests them."""
 
-TESTS_OF_THE_WHOLE = {"test_layout.py", "test_conf.py", "test_wheel.py", "test_notebook.py"}
+TESTS_OF_THE_WHOLE = {"test_layout.py", "test_conf.py", "test_wheel.py", "test_notebook.py", "test_tutorial.py"}
 
 
 def modules() -> list[Path]:
