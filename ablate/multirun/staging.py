@@ -70,7 +70,7 @@ def turns(composer: Composer, overrides: Sequence[str], asked: Asked, name: str)
 
 def _check(asked: Asked, overrides: Sequence[str], parts: Sequence[float]) -> None:
     """Raise `UserError` for what has no stages."""
-    what = f"study.stages=[{','.join(f'{part:g}' for part in parts)}]"
+    what = f"study.stages={list(parts)}"
     if any(later <= earlier for earlier, later in itertools.pairwise(parts)):
         raise UserError(f"{what}: expected growing parts of the data, such as [0.1,1.0]")
     if _FRACTION in [*map(name_of, overrides), *(factor.name for factor in asked.factors)]:

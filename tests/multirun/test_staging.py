@@ -73,7 +73,7 @@ def _has_ended(folder: Path, key: str) -> bool:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["study.stages=[1.0,0.1]"], "study.stages=[1,0.1]: expected growing parts of the data"),
+        (["study.stages=[1.0,0.1]"], "study.stages=[1.0, 0.1]: expected growing parts of the data"),
         (["study.stages=[0.1]"], "study.stages: "),
         (["study.stages=[0.0,1.0]"], "study.stages"),
         (["study.stages=[0.1,1.0]", "data.fraction=0.5"], "each stage sets data.fraction, which is given too"),
