@@ -10,6 +10,7 @@ from ablate.config.override import for_shell
 from ablate.page.template import rendered
 from ablate.recipe.data.phoneme import PHONEMES
 from ablate.record.reading import CellRecord
+from ablate.report import decisions
 from ablate.report.findings import Findings, findings, hours, most_changed, origins
 from ablate.report.gather import Study
 from ablate.report.picture import agreement, confusions, forest, pictures
@@ -61,6 +62,7 @@ def page(study: Study, judgement: Judgement | None) -> str:
         by_member=by_member,
         origins=origins(study),
         noise=noise(judgement) if judgement else [],
+        decided=decisions.lines(study, judgement),
         stage_lines=lines(study, staged),
         stage_rows=rows(study, staged) if staged else [],
         agreement=Markup(agreement(study, staged)) if staged else "",

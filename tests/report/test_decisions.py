@@ -37,13 +37,32 @@ def test_a_decision_stands_until_later_runs_overturn_it(capsys: pytest.CaptureFi
     assert first in said(capsys, "report", "shapes").splitlines()
 
 
+def test_the_page_has_the_decisions_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    places = recorded(Path("outputs"), TABLE)
+    said(capsys, "report", "shapes")
+    assert "<h2>Decided</h2>" not in (places.study("shapes") / "report.html").read_text()
+    said(capsys, "decide", "shapes", "keep pyramid: <script>alert(1)</script>", "--by", "<b>ann")
+    recorded(Path("outputs"), TABLE | {PYRAMID: [0.40, 0.45, 0.42]})
+    said(capsys, "report", "shapes")
+    page = (places.study("shapes") / "report.html").read_text()
+    assert "by &lt;b&gt;ann: keep pyramid: &lt;script&gt;alert(1)&lt;/script&gt; -- NO LONGER AS IT STOOD: " in page
+    assert "<script" not in page and "<b>" not in page
+
+
 def test_a_log_that_is_malformed_is_named_and_not_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
     places = recorded(Path("outputs"), TABLE)
-    places.decisions("shapes").write_text('{"by": 3}\n')
-    assert main(["decide", "shapes", "keep pyramid"]) == 2
-    assert "decisions.jsonl: " in capsys.readouterr().err
-    assert places.decisions("shapes").read_text() == '{"by": 3}\n'
-    assert "mend its line, or move the file away" in said(capsys, "report", "shapes")
+    for text in ("keep pyramid", "drop hourglass"):
+        said(capsys, "decide", "shapes", text, "--by", "ann")
+    log = places.decisions("shapes")
+    good = log.read_text().splitlines()
+    log.write_text("\n".join([good[0], '{"by": 3}', good[1], ""]))
+    before = log.read_text()
+    told = [line for line in said(capsys, "report", "shapes").splitlines() if "ecision" in line]
+    assert told[0].endswith("keep pyramid") and told[2].startswith("decision 3, ") and len(told) == 3
+    assert "decisions.jsonl, line 2: " in told[1] and "mend its line, or move the file away" in told[1]
+    assert said(capsys, "decide", "shapes").splitlines() == told
+    assert main(["decide", "shapes", "keep diamond"]) == 2
+    assert "decisions.jsonl, line 2: " in capsys.readouterr().err and log.read_text() == before
 
 
 @pytest.mark.parametrize("text", ["", "  \n"])
