@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablate.command.frame import framed
+from ablate.config.check import refuse
 from ablate.display import Screen
 from ablate.error import UserError
 from ablate.record import reading, store
@@ -42,7 +43,9 @@ def _decide(arguments: list[str]) -> int:
     judged = judgement(study)
     if asked.text is not None:
         decided = _decision(study, judged, asked.text, asked.by or _user())
-        store.add_decision(places, asked.name, [*reading.decisions(places, asked.name), decided])
+        known = reading.decisions(places, asked.name)
+        refuse(each for each in known if isinstance(each, str))  # a line that is written anew would be lost
+        store.add_decision(places, asked.name, [*(each for each in known if not isinstance(each, str)), decided])
     screen = Screen()
     for line in lines(study, judged) or [f"{asked.name}: nothing is decided yet"]:
         screen.say(line)

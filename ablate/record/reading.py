@@ -13,6 +13,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Mapping
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypeVar
 
@@ -306,13 +307,21 @@ def stores(places: Layout, study: str) -> list[str]:
     return _read(places.stores(study), lambda content: list(_valid(list[str], json.loads(content))), remedy) or []
 
 
-def decisions(places: Layout, study: str) -> list[DecisionRecord]:
-    """What is decided on a study, the first the first. Raises `UserError` where the file is malformed."""
+def decisions(places: Layout, study: str) -> list[DecisionRecord | str]:
+    """What is decided on a study, the first the first; of a line that is malformed what is wrong with it.
 
-    def parse(content: bytes) -> list[DecisionRecord]:
-        return [_valid(DecisionRecord, json.loads(line)) for line in content.splitlines()]
+    Raises `UserError` where the file can't be read at all.
+    """
+    path, remedy = places.decisions(study), "mend its line, or move the file away"
 
-    return _read(places.decisions(study), parse, "mend its line, or move the file away") or []
+    def parse(number: int, line: bytes) -> DecisionRecord | str:
+        try:
+            found: DecisionRecord = _valid(DecisionRecord, json.loads(line))
+        except (ValueError, RecursionError) as error:
+            return f"{path}, line {number}: {first_problem(error)}; {remedy}"
+        return found
+
+    return _read(path, lambda content: [*starmap(parse, enumerate(content.splitlines(), 1))], remedy) or []
 
 
 def found(places: Layout, study: str) -> dict[str, FoundRecord]:

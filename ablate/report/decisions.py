@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def lines(study: Study, judgement: Judgement | None) -> list[str]:
-    """A line a decision, with what no longer holds of its evidence; a malformed log is named."""
+    """A line a decision, with what no longer holds of its evidence; a malformed one is named in its place."""
     try:
         decided = reading.decisions(Layout(study.output_dirs[0]), study.plan["study"])
     except UserError as error:
@@ -25,6 +25,9 @@ def lines(study: Study, judgement: Judgement | None) -> list[str]:
     now = study.digest()
     found = []
     for number, each in enumerate(decided, 1):
+        if isinstance(each, str):
+            found.append(harmless(each))
+            continue
         said = f"decision {number}, {each['time'][:10]}, by {each['by']}: {each['text']}"
         if each["evidence"] != now and judgement:
             changed = overturned(each["verdicts"], judgement.verdicts, judgement.margin)
