@@ -34,7 +34,7 @@ def _confirm(arguments: list[str]) -> int:
     wanted = _wanted(gather([places.output_dir], asked.name), asked.arm)
     _, command = again.recorded(places, asked.name)
     own = [each for each in given if not is_of_hydra(each)]
-    overrides = [*again.allowed(wanted, own), *own]
+    overrides = [*again.allowed([*again.beside(command, wanted), *wanted], own), *own]
     with again.composer(places, asked.name, command, given) as composer:
         return multirun(composer, overrides, ["confirm", *arguments])
 

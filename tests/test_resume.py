@@ -101,9 +101,14 @@ def test_the_winner_is_confirmed_on_fresh_seeds_and_the_report_tells(
     begun: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["s", "team.member=2", "--output-dir", str(begun)]) == 0
-    capsys.readouterr()
+    file = begun / "studies/s/command.json"
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps(record | {"overrides": [*record["overrides"], "threads=1", "team.size=2"]}))
+    before = results(begun)
     assert front_door(["confirm", "s", "--output-dir", str(begun), "--arm", "arch=pyramid"]) == 0
-    assert len(results(begun)) == 4 + 6
+    fresh = [json.loads((begun / "runs" / key / "result.json").read_text()) for key in results(begun) - before]
+    assert [each["machine"]["threads"] for each in fresh] == 6 * [1], "what is of no key is as the study had it"
+    assert not (begun / "wandb").exists()
     confirming = json.loads((begun / "studies/s-confirm/plan.json").read_text())
     assert {each["seed"] for each in confirming["cells"]} == {2, 3, 4}
     assert [each["arm"] for each in confirming["cells"][:2]] == ["arch=cylinder", "arch=pyramid"]

@@ -11,8 +11,11 @@ from ablate.config.override import name_of, quoted, value_of, with_list
 from ablate.config.spelling import nearest
 from ablate.error import UserError
 from ablate.record import reading
+from ablate.record.key import is_outside
 from ablate.record.layout import Layout
 from ablate.record.reading import CommandRecord, PlanRecord
+
+_OF_A_STUDY = ("study", "team")  # the runs, and whose they are
 
 
 def recorded(places: Layout, name: str) -> tuple[PlanRecord, CommandRecord]:
@@ -49,6 +52,19 @@ def composer(places: Layout, name: str, command: CommandRecord, given: Sequence[
         )
     of_hydra = [each for each in given if is_of_hydra(each)]
     return Composer(command["config_name"], command["folders"], of_hydra, trusts_primary=False)
+
+
+def beside(command: CommandRecord, overrides: Sequence[str]) -> list[str]:
+    """What a command asked for that is of no run's key and not of the study: wandb, a device, where data lie.
+
+    What other `overrides` have is left out.
+    """
+    names = {name_of(each) for each in overrides}
+    return [
+        each
+        for each in command["overrides"]
+        if is_outside(name_of(each)) and name_of(each) not in names and name_of(each).split(".")[0] not in _OF_A_STUDY
+    ]
 
 
 def allowed(overrides: Iterable[str], given: Sequence[str]) -> list[str]:

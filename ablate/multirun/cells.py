@@ -22,7 +22,7 @@ from ablate.display import Screen
 from ablate.error import UserError, refusing
 from ablate.recipe.data.corpus import NOT_OF_THE_FILES, drawing_seed
 from ablate.record import team
-from ablate.record.key import is_outside, key
+from ablate.record.key import PLACES_OF_DATA, is_outside, key
 from ablate.record.layout import Layout
 from ablate.record.reading import CommandRecord
 from ablate.study import design
@@ -35,7 +35,6 @@ _NO_FACTORS = {
     "wandb": "the same for the whole study: give one value",
 }
 _LISTS = {"study.seeds": "seeds", "team.stores": "folders"}
-_PLACES_OF_DATA = ("data.root", "data.alignments", "data.leave_out")  # outside of the key, but what lies there is in it
 _OF_ONE_COMMAND = (
     "team.member", "team.stores", "output_dir", "rerun", "progress", "plot", "study.dry_run", "study.coverage",
 )  # fmt: skip
@@ -200,7 +199,7 @@ def _no_factor(name: str, typed: str) -> str | None:
         quoted_text = for_shell(f'{name}="{typed}"')
         text = f"; a text with a comma stands in quotes: {quoted_text}" if ", " in typed else ""
         return f"{name}: can't be swept; {reason}{text}"
-    if is_outside(name) and name not in _PLACES_OF_DATA:
+    if is_outside(name) and name not in PLACES_OF_DATA:
         return f"{name}: can't be swept, since it can't change a result; give one value"
     return None
 
@@ -396,7 +395,7 @@ def _cell(
 def _anywhere(overrides: Sequence[str], config: Config) -> list[str]:
     """The overrides of a job, its folders absolute: who runs it may stand in another folder."""
     folders: dict[str, object] = {"output_dir": config["output_dir"]}
-    folders |= {place: config["data"].get(place.removeprefix("data.")) for place in _PLACES_OF_DATA}
+    folders |= {place: config["data"].get(place.removeprefix("data.")) for place in PLACES_OF_DATA}
     absolute = {
         place: f"{place}={_text(str(Path(str(folder)).expanduser().resolve()))}"
         for place, folder in folders.items()

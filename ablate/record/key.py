@@ -14,6 +14,9 @@ OUTSIDE = (
 )  # fmt: skip
 """What can't change a result: these keys and all below them are not in the address."""
 
+PLACES_OF_DATA = ("data.root", "data.alignments", "data.leave_out")
+"""Of these, those that lead to what the data's fingerprint is made of."""
+
 NEUTRAL: Mapping[str, Any] = {"averaging._target_": "none", "arch.bias": "auto"}
 """Keys that configs were given after others had been recorded, each with the value that means "as before".
 

@@ -44,7 +44,8 @@ def confirmation(study: Study, arm: str) -> list[str] | None:
     fresh = list(range(max(seeds) + 1, max(seeds) + 1 + max(_FRESH_SEEDS, len(seeds))))
     design = ["study.design=zip"] if len(levels) > 1 else []
     name = f"study.name={name_of_confirmation(study.plan['study'])}"
-    return [*study.places_of_data, *fixed, *levels, *design, f"study.seeds={fresh}".replace(" ", ""), name]
+    places = [each for each in study.places_of_data if name_of(each) not in map(name_of, of_baseline)]
+    return [*places, *fixed, *levels, *design, f"study.seeds={fresh}".replace(" ", ""), name]
 
 
 def lines(study: Study) -> list[str]:

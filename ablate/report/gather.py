@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ablate.config.override import name_of
 from ablate.config.spelling import nearest
 from ablate.error import UserError
 from ablate.record import lookup, reading, team
+from ablate.record.key import PLACES_OF_DATA
 from ablate.record.layout import Layout
 from ablate.record.reading import CellRecord, PlanRecord, Result
 from ablate.record.status import Status
@@ -282,7 +284,7 @@ def _places_of_data(place: Layout, name: str) -> list[str]:
     """Where the study's command found its data."""
     with contextlib.suppress(UserError):
         if command := reading.command(place, name):
-            return [each for each in command["overrides"] if each.startswith(("data.root=", "data.alignments="))]
+            return [each for each in command["overrides"] if name_of(each) in PLACES_OF_DATA]
     return []
 
 

@@ -48,13 +48,14 @@ def test_other_designs_have_none_and_a_path_has_steps(design: str, tmp_path: Pat
 
 def test_the_best_arm_is_to_be_confirmed_on_seeds_that_nobody_has_seen(tmp_path: Path) -> None:
     places = recorded(tmp_path, GRID)
-    command = {"config_name": "config", "folders": [], "overrides": ["data.root=/my data", "arch=cylinder,pyramid"]}
+    command = {"config_name": "config", "folders": [], "overrides": []}
+    command["overrides"] = ["data.root=/my data", "data.leave_out=l.txt", "wandb.mode=offline", "arch=cylinder,pyramid"]
     places.command("shapes").write_text(json.dumps(command))
     all_of_it = found(gather([tmp_path], "shapes"))
     assert all_of_it.best and all_of_it.best.arm == "arch=pyramid,optimizer=sgd"
     assert all_of_it.kept and 0.9 < all_of_it.kept < 1
     assert all_of_it.confirmation == (
-        "ablate -m 'data.root=/my data' arch=cylinder,pyramid optimizer=adamw,sgd study.design=zip "
+        "ablate -m 'data.root=/my data' data.leave_out=l.txt arch=cylinder,pyramid optimizer=adamw,sgd study.design=zip "
         "'study.seeds=[3,4,5]' study.name=shapes-confirm"
     )
 
