@@ -118,7 +118,10 @@ class Composer:
         for folder in [*self._folders, *([f"file://{own}"] if own else [])]:
             file = Path(folder.removeprefix("file://")) / f"{PRIMARY}.yaml"
             if file.exists():
-                raise UserError(f"{file}: it would replace ablate's own; put options into {file.parent}/<group>/")
+                remedy = f"put options into {file.parent}/<group>/"
+                if ((clone := file.parent.parent) / "ablate/__init__.py").is_file():
+                    remedy = f"to use a clone's, install it in place: uv pip install -e {clone}"
+                raise UserError(f"{file}: it would replace ablate's own; {remedy}")
             path.prepend(provider="user", path=folder, anchor="main")
         return path
 

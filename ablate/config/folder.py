@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import stat
 from pathlib import Path
@@ -30,11 +31,20 @@ def conf_dir() -> Path:
 def user_conf_dir() -> Path | None:
     """The user's own `conf/` in the current folder, where it holds options or a primary config, and is not ours."""
     own = Path("conf").resolve()
-    if own == conf_dir().resolve() or not own.is_dir():
+    if own == conf_dir().resolve() or not own.is_dir() or _is_copy_of_ours(own):
         return None
     is_ours = any((own / group).is_dir() for group in (*GROUPS, "study", "experiment"))
     has_primary = any(file.stem != PRIMARY for file in own.glob("*.yaml"))
     return own if is_ours or has_primary or any(own.glob("*/**/*.yaml")) else None
+
+
+def _is_copy_of_ours(folder: Path) -> bool:
+    """Whether a folder has our configs, all to the byte and no other: a clone's, beside which we are installed."""
+    if not (folder / f"{PRIMARY}.yaml").is_file():
+        return False
+    here, there = ({file.relative_to(each) for file in each.rglob("*.yaml")} for each in (conf_dir(), folder))
+    _, differ, unread = filecmp.cmpfiles(conf_dir(), folder, here, shallow=False)
+    return here == there and not differ and not unread
 
 
 def check_file(file: Path) -> None:

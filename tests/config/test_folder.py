@@ -1,10 +1,13 @@
 """Which folder of configs is the user's own."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from ablate.config.compose import Composer
 from ablate.config.folder import conf_dir, options, user_conf_dir
+from ablate.error import UserError
 
 
 @pytest.mark.parametrize(
@@ -29,6 +32,26 @@ def test_own_folder(file: str, is_own: bool, tmp_path: Path, monkeypatch: pytest
 def test_ours_is_never_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(conf_dir().parent)
     assert user_conf_dir() is None
+
+
+def test_a_clone_beside_an_installed_copy_is_taken_for_ours_until_it_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(conf_dir(), tmp_path / "conf")
+    monkeypatch.chdir(tmp_path)
+    assert user_conf_dir() is None
+    changed = tmp_path / "conf/optimizer/sgd.yaml"
+    changed.write_text(changed.read_text() + "# mine\n")
+    assert user_conf_dir() == tmp_path / "conf"
+    with pytest.raises(UserError, match="config.yaml: it would replace ablate's own; put options into "), Composer():
+        pass
+    (tmp_path / "ablate").mkdir()
+    (tmp_path / "ablate/__init__.py").touch()
+    with pytest.raises(UserError, match=f"install it in place: uv pip install -e {tmp_path}"), Composer():
+        pass
+    shutil.copyfile(conf_dir() / "optimizer/sgd.yaml", changed)
+    (tmp_path / "conf/optimizer/mine.yaml").touch()
+    assert user_conf_dir() == tmp_path / "conf", "an option more is the user's"
 
 
 def test_options_are_ours_and_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
