@@ -15,6 +15,7 @@ import pytest
 import torch
 import yaml
 
+from ablate.command.frame import left_as_found
 from tests import wandb_file
 from tests.conftest import Command
 from tests.recipe.data.hw1p2_folder import write
@@ -104,6 +105,23 @@ def test_bits_do_not_depend_on_the_launchers_thread_variables(ablate: Command, t
         assert ablate(*tiny, cwd=folder, env=variables).returncode == 0
         runs.append(only_run(folder))
     assert (runs[0] / "best.pt").read_bytes() == (runs[1] / "best.pt").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)],
+)
+def test_how_threads_wait_is_the_users_to_say(
+    given: dict[str, str], spins: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    before = dict(os.environ)
+    with left_as_found():
+        assert os.environ.get("GOMP_SPINCOUNT") == spins
+    assert dict(os.environ) == before
 
 
 def test_a_multirun_trains_every_combination(ablate: Command, tiny: list[str], tmp_path: Path) -> None:

@@ -18,6 +18,10 @@ from ablate.display.output import mute
 from ablate.interruption import as_keyboard_interrupt
 
 _INTERRUPTED = 130
+# Read by libgomp when torch is loaded, here and in processes that a command launches: how long a thread looks for work
+# before it sleeps. By default (300,000) it keeps a core from the thread it waits for, wherever another program runs; at
+# once (OMP_WAIT_POLICY=PASSIVE) costs a machine that is idle a seventh of its speed.
+_SPINS = ("GOMP_SPINCOUNT", "10000")
 _TRACEBACK = "HYDRA_FULL_ERROR"
 _WHERE_TO_LOOK = f"{_TRACEBACK}=1 shows the traceback, as does error.txt of a run that had begun"
 
@@ -50,8 +54,13 @@ def _say(text: str) -> None:
 
 @contextmanager
 def left_as_found() -> Iterator[None]:
-    """A context that leaves signals, environment variables, `sys.argv` and logging as they were."""
+    """A context that leaves signals, environment variables, `sys.argv` and logging as they were.
+
+    In it threads that wait sleep soon, unless the environment says how they wait, or torch is loaded already.
+    """
     environment, argv = dict(os.environ), list(sys.argv)
+    if "OMP_WAIT_POLICY" not in environment:
+        os.environ.setdefault(*_SPINS)
     handlers, level = list(logging.root.handlers), logging.root.level  # which Hydra sets
     is_main = threading.current_thread() is threading.main_thread()  # others may set no handlers
     on_termination = signal.signal(signal.SIGTERM, as_keyboard_interrupt) if is_main else None

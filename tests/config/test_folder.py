@@ -43,7 +43,7 @@ def test_a_clone_beside_an_installed_copy_is_taken_for_ours_until_it_differs(
     changed = tmp_path / "conf/optimizer/sgd.yaml"
     changed.write_text(changed.read_text() + "# mine\n")
     assert user_conf_dir() == tmp_path / "conf"
-    with pytest.raises(UserError, match="config.yaml: it would replace ablate's own; put options into "), Composer():
+    with pytest.raises(UserError, match=r"config\.yaml: it would replace ablate's own; put options into "), Composer():
         pass
     (tmp_path / "ablate").mkdir()
     (tmp_path / "ablate/__init__.py").touch()

@@ -55,8 +55,8 @@ def test_the_best_arm_is_to_be_confirmed_on_seeds_that_nobody_has_seen(tmp_path:
     assert all_of_it.best and all_of_it.best.arm == "arch=pyramid,optimizer=sgd"
     assert all_of_it.kept and 0.9 < all_of_it.kept < 1
     assert all_of_it.confirmation == (
-        "ablate -m 'data.root=/my data' data.leave_out=l.txt arch=cylinder,pyramid optimizer=adamw,sgd study.design=zip "
-        "'study.seeds=[3,4,5]' study.name=shapes-confirm"
+        "ablate -m 'data.root=/my data' data.leave_out=l.txt arch=cylinder,pyramid optimizer=adamw,sgd "
+        "study.design=zip 'study.seeds=[3,4,5]' study.name=shapes-confirm"
     )
 
 
