@@ -24,9 +24,9 @@ def test_killed_runs_end_with_the_undisturbed_runs_bits(environment: dict[str, s
 
 def test_the_corpus_is_the_starters_too_and_a_start_is_measured(tmp_path: Path) -> None:
     root, context = tmp_path / "hw1p2-30", 7
-    assert data.make(root, 30) == [(30, 37_939), (3, 2_140)]
+    assert data._make(root, 30) == [(30, 37_939), (3, 2_140)]
     made = root.stat().st_mtime_ns
-    assert data.make(root, 30) == [(30, 37_939), (3, 2_140)] and root.stat().st_mtime_ns == made
+    assert data._make(root, 30) == [(30, 37_939), (3, 2_140)] and root.stat().st_mtime_ns == made
 
     # The course's starter reads, concatenates, pads the two ends, and takes mfccs[i : i + 2 * context + 1].
     frames, classes = starter.load(root / "dev-clean", context)

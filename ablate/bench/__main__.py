@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.bench import data, faults, following, histories, kills, speed, staging, start, study, verdicts
+from ablate.bench import data, faults, following, histories, kills, staging, start, study, verdicts
 from ablate.command.frame import framed
 
 
@@ -56,11 +56,6 @@ _BENCHES = {
         "what it takes to load a corpus of the course's size: 5 GB of files, 5 GB of cache",
         data.data,
         {"utterances": (28_539, "to train on"), "rounds": (3, "of starts")},
-    ),
-    "speed": _Bench(
-        "how near a training is to what the machine can do, and how far ahead of the course's loop",
-        speed.speed,
-        {"rounds": (5, "alternated, in each of two processes")},
     ),
     "faults": _Bench(
         "wrong commands, odd places, hostile files, kills: all are survived",

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ablate.config.settings import Precision
 from ablate.recipe import optimizer as optimizers
 from ablate.record.reading import Row
 from ablate.training import machine
@@ -63,35 +62,31 @@ def learn(
     started, lr = time.perf_counter(), 0.0
 
     training.model.train()
-    for number in range(1, steps + 1):
-        batch = slice((number - 1) * size, number * size)
-        done = (epoch - 1) * steps + number - 1
+    for step in range(1, steps + 1):
+        batch = slice((step - 1) * size, step * size)
+        done = (epoch - 1) * steps + step - 1
         lr = optimizers.set_rate(training.optimizer, training.schedule(done, epochs), done / training.num_steps)
-        loss, hits = step(training, gathered(training, data, first[batch]), labels[batch].long())
+        loss, hits = _step(training, _gathered(training, data, first[batch]), labels[batch].long())
         if training.averaging:
             training.averaging.follow(done + 1)
         loss_sum += loss
         correct += hits
         advance()
-        if number % look_every == 0 or number == steps:
-            mean = float(loss_sum) / number
-            state(epoch, mean, number * size / (time.perf_counter() - started))
+        if step % look_every == 0 or step == steps:
+            mean = float(loss_sum) / step
+            state(epoch, mean, step * size / (time.perf_counter() - started))
             if not np.isfinite(mean):
                 break
-    return Learned(number, number * size, float(loss_sum) / number, int(correct) / (number * size), lr)
+    return Learned(step, step * size, float(loss_sum) / step, int(correct) / (step * size), lr)
 
 
-def gathered(training: Training, data: Frames, rows: Tensor) -> Tensor:
+def _gathered(training: Training, data: Frames, rows: Tensor) -> Tensor:
     """The windows (batch, inputs) at these rows; in bf16 where the table is, and autocast would narrow them again."""
-    return widened(data.windows.index_select(0, rows), training.config["precision"])
+    found = data.windows.index_select(0, rows)
+    return found if training.config["precision"] == "bf16" else found.float()
 
 
-def widened(windows: Tensor, precision: Precision) -> Tensor:
-    """Windows of a table as a training in this precision takes them; a copy only where the table is narrower."""
-    return windows if precision == "bf16" else windows.float()
-
-
-def step(training: Training, windows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _step(training: Training, windows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """One update from windows (batch, inputs); gives the mean loss and the number of correct frames, on the device."""
     num_mfcc = training.train.table.num_mfcc
     with training.augmentation_stream:
@@ -133,7 +128,7 @@ def measure_batch_norms(training: Training) -> None:
     batches = math.ceil(len(data) / _EVALUATION_BATCH)
     for batch in range(batches):
         with machine.autocast(training.device, training.config["precision"]):
-            model(gathered(training, data, data.first[batch::batches]))
+            model(_gathered(training, data, data.first[batch::batches]))
 
 
 @torch.no_grad()
@@ -146,7 +141,7 @@ def validate(training: Training) -> Judged:
     for start in range(0, len(data), _EVALUATION_BATCH):
         batch = slice(start, start + _EVALUATION_BATCH)
         with machine.autocast(training.device, training.config["precision"]):
-            logits = model(gathered(training, data, data.first[batch]))
+            logits = model(_gathered(training, data, data.first[batch]))
         loss_sum += cross_entropy(logits.float(), data.labels[batch].long(), reduction="sum")
         predictions[batch] = logits.argmax(1).to(torch.uint8)
     return Judged(float(loss_sum) / len(data), predictions, predictions == data.labels)

@@ -199,13 +199,13 @@ def test_the_short_last_batch_is_left_out(output_dir: Path, monkeypatch: pytest.
     with pytest.raises(UserError, match=r"batch_size=999999: the training split has only \d+ frames"):
         prepared([*tiny, "batch_size=999999"], output_dir)
     sizes: list[int] = []
-    update = step.step
+    update = step._step
 
     def counted(training: Training, windows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         sizes.append(len(labels))
         return update(training, windows, labels)
 
-    monkeypatch.setattr(step, "step", counted)
+    monkeypatch.setattr(step, "_step", counted)
     step.learn(training, [], lambda: None, lambda *state: None)
     assert sizes == [1000] * training.steps_an_epoch
 
@@ -249,7 +249,7 @@ def test_the_update_uses_the_clipped_gradient(output_dir: Path) -> None:
         )
         before = torch.cat([p.detach().flatten() for p in training.model.parameters()])
         rows = training.train.first[:512]
-        step.step(training, training.train.windows.index_select(0, rows), training.train.labels[:512].long())
+        step._step(training, training.train.windows.index_select(0, rows), training.train.labels[:512].long())
         after = torch.cat([p.detach().flatten() for p in training.model.parameters()])
         assert float((after - before).norm()) == pytest.approx(0.1 * 0.01, rel=0.02)
 
@@ -260,7 +260,7 @@ def test_sams_second_look_counts_in_no_running_statistic(output_dir: Path) -> No
         norm = next(module for module in training.model if isinstance(module, torch.nn.BatchNorm1d))
         windows = training.train.windows.index_select(0, training.train.first[:512])
         expected = 0.1 * training.model[0](windows).mean(0).detach()
-        step.step(training, windows, training.train.labels[:512].long())
+        step._step(training, windows, training.train.labels[:512].long())
         torch.testing.assert_close(norm.running_mean, expected)
         assert norm.num_batches_tracked == 1 and norm.track_running_stats
 
@@ -303,7 +303,7 @@ def test_the_loss_is_smoothed_in_training_only(output_dir: Path) -> None:
     windows, labels = (
         smoothed.train.windows.index_select(0, smoothed.train.first[:512]), smoothed.train.labels[:512].long(),
     )  # fmt: skip
-    assert step.step(smoothed, windows, labels)[0] != step.step(plain, windows, labels)[0]
+    assert step._step(smoothed, windows, labels)[0] != step._step(plain, windows, labels)[0]
 
 
 def test_bleeding_windows_are_another_experiment(output_dir: Path) -> None:
