@@ -96,13 +96,13 @@ def test_rerun_trains_again_to_the_same_bits_and_keeps_the_earlier_record(
 
 def test_bits_do_not_depend_on_the_launchers_thread_variables(ablate: Command, tiny: list[str], tmp_path: Path) -> None:
     runs = []
-    for name, variables in (
-        ("a", {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}),
-        ("b", {"OMP_NUM_THREADS": "7", "OMP_THREAD_LIMIT": "1", "OMP_DYNAMIC": "true"}),
+    for name, variables, more in (
+        ("a", {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}, []),
+        ("b", {"OMP_NUM_THREADS": "7", "OMP_THREAD_LIMIT": "1", "OMP_DYNAMIC": "true"}, ["-m"]),
     ):
         folder = tmp_path / name
         shutil.copytree(tmp_path / "outputs", folder / "outputs", symlinks=True)
-        assert ablate(*tiny, cwd=folder, env=variables).returncode == 0
+        assert ablate(*tiny, *more, cwd=folder, env=variables).returncode == 0
         runs.append(only_run(folder))
     assert (runs[0] / "best.pt").read_bytes() == (runs[1] / "best.pt").read_bytes()
 
@@ -116,11 +116,13 @@ def test_how_threads_wait_is_the_users_to_say(
 ) -> None:
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "1")
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     before = dict(os.environ)
     with left_as_found():
         assert os.environ.get("GOMP_SPINCOUNT") == spins
+        assert "OMP_THREAD_LIMIT" not in os.environ, "how many there are is the config's, and torch is not loaded yet"
     assert dict(os.environ) == before
 
 

@@ -18,9 +18,9 @@ from ablate.display.output import mute
 from ablate.interruption import as_keyboard_interrupt
 
 _INTERRUPTED = 130
-# Read by libgomp when torch is loaded, here and in processes that a command launches: how long a thread looks for work
-# before it sleeps. By default (300,000) it keeps a core from the thread it waits for, wherever another program runs; at
-# once (OMP_WAIT_POLICY=PASSIVE) costs a machine that is idle a seventh of its speed.
+_NUM_THREADS = ("OMP_NUM_THREADS", "OMP_DYNAMIC", "OMP_THREAD_LIMIT", "MKL_NUM_THREADS", "MKL_DYNAMIC")
+# How long a thread of libgomp's looks for work before it sleeps. By default (300,000) it keeps a core from the thread
+# that it waits for, wherever another program runs; at once (OMP_WAIT_POLICY=PASSIVE) costs an idle machine a seventh.
 _SPINS = ("GOMP_SPINCOUNT", "10000")
 _TRACEBACK = "HYDRA_FULL_ERROR"
 _WHERE_TO_LOOK = f"{_TRACEBACK}=1 shows the traceback, as does error.txt of a run that had begun"
@@ -52,15 +52,23 @@ def _say(text: str) -> None:
     print(f"ablate: {harmless(text)}", file=sys.stderr)
 
 
+def set_thread_variables() -> None:
+    """Leave the number of threads to the config, on which bits depend, and let waiting ones sleep soon.
+
+    Libraries read these variables when torch is loaded: nothing changes after that. How threads wait is left as the
+    environment has it, where it says so.
+    """
+    for name in _NUM_THREADS:
+        os.environ.pop(name, None)
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault(*_SPINS)
+
+
 @contextmanager
 def left_as_found() -> Iterator[None]:
-    """A context that leaves signals, environment variables, `sys.argv` and logging as they were.
-
-    In it threads that wait sleep soon, unless the environment says how they wait, or torch is loaded already.
-    """
+    """A context that leaves signals, environment variables, `sys.argv` and logging as they were."""
     environment, argv = dict(os.environ), list(sys.argv)
-    if "OMP_WAIT_POLICY" not in environment:
-        os.environ.setdefault(*_SPINS)
+    set_thread_variables()
     handlers, level = list(logging.root.handlers), logging.root.level  # which Hydra sets
     is_main = threading.current_thread() is threading.main_thread()  # others may set no handlers
     on_termination = signal.signal(signal.SIGTERM, as_keyboard_interrupt) if is_main else None

@@ -90,7 +90,7 @@ def _study(composer: Composer, asked: Asked, recorded: PlanRecord | None) -> Non
     launcher = composer.launcher(asked.whole, partial(cell, session))
     allotment = allot(launcher, asked.base, max(len(todo), 1))
     only_looks = study["dry_run"] or study["coverage"]
-    _record(made, asked, elsewhere, screen, only_looks=only_looks)
+    is_another = _record(made, asked, elsewhere, screen, only_looks=only_looks)
     if only_looks:
         _cover(made, screen, must_be_whole=study["coverage"])
         return
@@ -117,7 +117,7 @@ def _study(composer: Composer, asked: Asked, recorded: PlanRecord | None) -> Non
         if claims:
             for line in claiming.held(claims, [each.key for each in made.cells]):
                 screen.say(line)
-    _report(made, places, screen, told, anew=bool(results))
+    _report(made, places, screen, told, anew=is_another or bool(results))
     if failures:
         raise IncompleteError(f"{failures} of {len(todo)} runs failed; the same command runs just these again")
 
@@ -317,19 +317,20 @@ def _conclude(
     return failures
 
 
-def _record(made: Plan, asked: Asked, elsewhere: Elsewhere, screen: Screen, *, only_looks: bool) -> None:
-    """Write the plan, unless it is only looked at and another of its name has been begun."""
+def _record(made: Plan, asked: Asked, elsewhere: Elsewhere, screen: Screen, *, only_looks: bool) -> bool:
+    """Write the plan, unless it is only looked at and another of its name has been begun; whether it is another."""
     places = Layout(Path(asked.base["output_dir"]))
     before = store.recorded_plan_id(places, made.study)
     if before not in (None, made.plan_id):
         if only_looks and _is_begun(places, made.study):
             screen.say(f"study {made.study} is under way with another plan, {before}, which this look leaves in place")
-            return
+            return False
         screen.say(f"study {made.study} was another plan before, {before}: it is kept as plan-{before}.json")
     store.write_plan(places, made.study, made.content())
     store.write_command(places, made.study, asked.command)
     store.write_stores(places, made.study, elsewhere.folders)
     store.write_found(places, made.study, [each.recorded() for each in elsewhere.in_wandb.values()])
+    return before != made.plan_id
 
 
 def _is_begun(places: Layout, study: str) -> bool:

@@ -135,9 +135,9 @@ def normal_scores(runs: Sequence[Run], arms: Sequence[str]) -> dict[str, float]:
     >>> {arm: round(score, 2) for arm, score in normal_scores(runs, ["a", "b", "c"]).items()}
     {'a': 0.87, 'b': 0.0, 'c': -0.87}
     """
-    accuracy = _ranks([_mean([-1.0 if run.accuracy is None else run.accuracy for run in _of(runs, a)]) for a in arms])
-    loss = _ranks([-_mean([math.inf if run.loss is None else run.loss for run in _of(runs, arm)]) for arm in arms])
-    both = _ranks([one + other for one, other in zip(accuracy, loss, strict=True)])
+    accuracy = ranks([_mean([-1.0 if run.accuracy is None else run.accuracy for run in _of(runs, a)]) for a in arms])
+    loss = ranks([-_mean([math.inf if run.loss is None else run.loss for run in _of(runs, arm)]) for arm in arms])
+    both = ranks([one + other for one, other in zip(accuracy, loss, strict=True)])
     return {
         arm: NormalDist().inv_cdf((rank - 0.375) / (len(arms) + 0.25)) for arm, rank in zip(arms, both, strict=True)
     }
@@ -151,7 +151,7 @@ def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values) if math.inf not in values else math.inf
 
 
-def _ranks(values: Sequence[float]) -> list[float]:
+def ranks(values: Sequence[float]) -> list[float]:
     """From 1, the lowest, on; equal ones share the mean of theirs."""
     ordered = sorted(values)
     return [ordered.index(value) + (ordered.count(value) + 1) / 2 for value in values]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import math
-import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
+from ablate.command.frame import set_thread_variables
 from ablate.config import compose
 from ablate.config.check import check_settings, instantiate, refuse
 from ablate.config.override import name_of
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 Differences = Callable[[Config, Mapping[str, str]], list[str]]
 
 _STOPPING = "stopping after this epoch; once more stops at once"
-# Read by the libraries of threads when torch is loaded; `threads` decides alone, since bits depend on it.
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OMP_DYNAMIC", "OMP_THREAD_LIMIT", "MKL_NUM_THREADS", "MKL_DYNAMIC")
 
 
 @dataclass(frozen=True)
@@ -244,9 +242,7 @@ def free_memory() -> None:
 
 
 def _prepared(run: Run, screen: Screen, session: Session) -> Training:
-    if "torch" not in sys.modules:
-        for name in _THREAD_VARIABLES:
-            os.environ.pop(name, None)
+    set_thread_variables()  # in a launcher's process no command has
     from ablate.training.prepare import prepare
 
     return prepare(run.config, run.corpus, run.fingerprint, screen, session.tables)

@@ -103,6 +103,11 @@ def test_results_decide_where_there_is_no_noise() -> None:
     assert found.best[ARMS[0]] == 1 and found.agreement[0] > 0.9
 
 
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=9))
+def test_equal_values_share_a_rank(values: list[int]) -> None:
+    assert stage.ranks([float(value) for value in values]) == stats.rankdata(values).tolist()
+
+
 def test_loss_counts_beside_accuracy_and_a_diverged_run_is_the_worst() -> None:
     even = [Run("a", 0, "", 0.6, 1.0), Run("b", 0, "", 0.6, 0.9), Run("c", 0, "", 0.5, None), Run("d", 0, "", None)]
     scores = normal_scores(even, list("abcd"))
