@@ -70,6 +70,12 @@ def test_a_part_of_the_data_says_which_arms_go_on(ablate: Command, tiny: list[st
     assert more.returncode == 0 and "has ended" in more.stdout, more.stderr
     assert {seed for _, seed in cells(tmp_path, "acts-0.2").values()} == {0, 1}, "its first stage is not begun again"
 
+    other = [each.replace("gelu,relu", "relu,gelu") for each in grid_alone]
+    replanned = ablate(*tiny, *other, "data.fraction=0.2", "study.name=acts-0.2")
+    assert replanned.returncode == 0 and "nothing is left to do here" in replanned.stdout, replanned.stderr
+    first_stage = (tmp_path / "outputs/studies/acts-0.2/report.html").read_text()
+    assert "Against the baseline, activation=relu" in first_stage, "another plan has another page, without any training"
+
 
 def _has_ended(folder: Path, key: str) -> bool:
     return (folder / "outputs/runs" / key / "result.json").exists()
