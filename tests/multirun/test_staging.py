@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ablate.__main__ import main
-from tests.conftest import Command
+from tests.report.studies import said
 
 STUDY = [
     "--multirun", "arch.activation=gelu,relu,tanh,sigmoid,silu,softplus,leaky_relu,mish", "optimizer=nesterov",
@@ -26,53 +26,53 @@ def cells(folder: Path, study: str) -> dict[str, tuple[str, int]]:
     return {cell["key"]: (cell["arm"], cell["seed"]) for cell in plan["cells"]}
 
 
-def test_a_part_of_the_data_says_which_arms_go_on(ablate: Command, tiny: list[str], tmp_path: Path) -> None:
-    dry = ablate(*tiny, *STUDY, "study.dry_run=true")
-    assert dry.returncode == 0, dry.stderr
-    assert "stage 1 of 2, on 20 % of the data: all 8 arms" in dry.stdout
-    assert "16 runs are left, here or with team-mates; what comes next is known after them" in dry.stdout
+def test_a_part_of_the_data_says_which_arms_go_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tiny: list[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    dry = said(capsys, "run", *tiny, *STUDY, "study.dry_run=true")
+    assert "stage 1 of 2, on 20 % of the data: all 8 arms" in dry
+    assert "16 runs are left, here or with team-mates; what comes next is known after them" in dry
     assert len(cells(tmp_path, "acts-0.2")) == 16 and not (tmp_path / "outputs/runs").exists()
-    waiting = ablate("status", "acts", module="ablate")
-    assert waiting.returncode == 0 and "study acts-0.2" in waiting.stdout
+    waiting = said(capsys, "status", "acts")
+    assert "study acts-0.2" in waiting
 
-    first = ablate("resume", "acts", "team.member=1", "team.size=2", module="ablate")
-    assert first.returncode == 0, first.stderr
-    assert "8 runs are left, here or with team-mates" in first.stdout
+    first = said(capsys, "resume", "acts", "team.member=1", "team.size=2")
+    assert "8 runs are left, here or with team-mates" in first
     assert {cell[1] for key, cell in cells(tmp_path, "acts-0.2").items() if _has_ended(tmp_path, key)} == {0}
 
-    whole = ablate("resume", "acts", "team.member=1", "team.size=1", module="ablate")
-    assert whole.returncode == 0, whole.stderr
-    assert "stage 2 of 2, on 100 % of the data: " in whole.stdout and "next: " in whole.stdout
+    whole = said(capsys, "resume", "acts", "team.member=1", "team.size=1")
+    assert "stage 2 of 2, on 100 % of the data: " in whole and "next: " in whole
     went_on, grid = cells(tmp_path, "acts"), cells(tmp_path, "acts-0.2")
     assert 4 <= len({arm for arm, _ in went_on.values()}) <= 8 and len(went_on) < 16
     assert not set(went_on) & set(grid) and all(_has_ended(tmp_path, key) for key in (*went_on, *grid))
-    said = ablate("report", "acts", module="ablate").stdout
+    told = said(capsys, "report", "acts")
     arms = len({arm for arm, _ in went_on.values()})
     assert re.search(
-        rf"of 8 arms on 20 % of the data \(acts-0.2\) {arms} went on to 100 %: \d that may be the best", said
+        rf"of 8 arms on 20 % of the data \(acts-0.2\) {arms} went on to 100 %: \d that may be the best", told
     )
-    assert re.search(r"is among them with probability (0\.9\d|1\.00); it may still be arch\.activation=", said)
-    assert "correlates by" in said and "all stages took" in said
+    assert re.search(r"is among them with probability (0\.9\d|1\.00); it may still be arch\.activation=", told)
+    assert "correlates by" in told and "all stages took" in told
     page = (tmp_path / "outputs/studies/acts/report.html").read_text()
     assert "<h2>Stages</h2>" in page and "as an audit" in page
 
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "outputs/runs").glob("*/result.json")}
-    again = ablate(*tiny, *STUDY)
-    assert again.returncode == 0 and "stage 1 of 2, on 20 % of the data, has ended" in again.stdout
+    again = said(capsys, "run", *tiny, *STUDY)
+    assert "stage 1 of 2, on 20 % of the data, has ended" in again
     assert before == {file: file.stat().st_mtime_ns for file in (tmp_path / "outputs/runs").glob("*/result.json")}
     assert cells(tmp_path, "acts") == went_on
 
     grid_alone = [each for each in STUDY if not each.startswith(("study.stages", "study.name"))]
-    full = ablate(*tiny, *grid_alone, "study.name=full", "study.dry_run=true")
-    assert full.returncode == 0 and set(went_on) <= set(cells(tmp_path, "full")), "runs of the full grid, by their keys"
+    said(capsys, "run", *tiny, *grid_alone, "study.name=full", "study.dry_run=true")
+    assert set(went_on) <= set(cells(tmp_path, "full")), "runs of the full grid, by their keys"
 
-    more = ablate("resume", "acts", "study.seeds=3", "team.size=null", "study.dry_run=true", module="ablate")
-    assert more.returncode == 0 and "has ended" in more.stdout, more.stderr
+    more = said(capsys, "resume", "acts", "study.seeds=3", "team.size=null", "study.dry_run=true")
+    assert "has ended" in more
     assert {seed for _, seed in cells(tmp_path, "acts-0.2").values()} == {0, 1}, "its first stage is not begun again"
 
     other = [each.replace("gelu,relu", "relu,gelu") for each in grid_alone]
-    replanned = ablate(*tiny, *other, "data.fraction=0.2", "study.name=acts-0.2")
-    assert replanned.returncode == 0 and "nothing is left to do here" in replanned.stdout, replanned.stderr
+    replanned = said(capsys, "run", *tiny, *other, "data.fraction=0.2", "study.name=acts-0.2")
+    assert "nothing is left to do here" in replanned
     first_stage = (tmp_path / "outputs/studies/acts-0.2/report.html").read_text()
     assert "Against the baseline, activation=relu" in first_stage, "another plan has another page, without any training"
 
