@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, TypedDict, TypeVar, Unpack
 
+import numpy as np
 import torch
 from annotated_types import Len
 from torch import Tensor, nn
@@ -64,7 +65,8 @@ def adadelta(
     model: nn.Module, *, lr: Positive, rho: ProperFraction, eps: Positive, **decay: Unpack[Decay]
 ) -> torch.optim.Optimizer:
     """Steps in the ratio of past steps to past gradients, so that the usual `lr` is 1 (arXiv:1212.5701)."""
-    return _unguarded(torch.optim.Adadelta)(_groups(model, **decay), lr=lr, rho=rho, eps=eps)
+    groups = _groups(model, **decay)
+    return _unguarded(torch.optim.Adadelta)(groups, lr=lr, rho=rho, eps=eps, capturable=_on_cuda(model))
 
 
 def rmsprop(
@@ -79,7 +81,9 @@ def rmsprop(
 ) -> torch.optim.Optimizer:
     """Gradients over the root of their running mean square (Hinton's lecture 6e); `centered`: over their deviation."""
     groups = _groups(model, **decay)
-    return _unguarded(torch.optim.RMSprop)(groups, lr=lr, alpha=alpha, eps=eps, momentum=momentum, centered=centered)
+    return _unguarded(torch.optim.RMSprop)(
+        groups, lr=lr, alpha=alpha, eps=eps, momentum=momentum, centered=centered, capturable=_on_cuda(model)
+    )
 
 
 class Moments(Decay):
@@ -102,12 +106,12 @@ def adamw(model: nn.Module, **moments: Unpack[Moments]) -> torch.optim.Optimizer
 
 def nadam(model: nn.Module, **moments: Unpack[Moments]) -> torch.optim.Optimizer:
     """Adam with Nesterov's look-ahead (Dozat 2016); its weight decay is added to the gradient."""
-    return _unguarded(torch.optim.NAdam)(**_adams(model, **moments))
+    return _unguarded(torch.optim.NAdam)(**_adams(model, **moments), capturable=_on_cuda(model))
 
 
 def radam(model: nn.Module, **moments: Unpack[Moments]) -> torch.optim.Optimizer:
     """Adam that takes momentum's steps until its variances can be trusted (arXiv:1908.03265)."""
-    return _unguarded(torch.optim.RAdam)(**_adams(model, **moments))
+    return _unguarded(torch.optim.RAdam)(**_adams(model, **moments), capturable=_on_cuda(model))
 
 
 def sam(
@@ -241,9 +245,12 @@ def check_length(optimizer: torch.optim.Optimizer, num_steps: int) -> None:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, factor: float, progress: float) -> float:
-    """Set each group's rate to `factor` of its own, at this fraction of the run's steps; gives the rate in force."""
+    """Set each group's rate to `factor` of its own, at this fraction of the run's steps; gives the rate in force.
+
+    It is a float32, which is what a captured step can take.
+    """
     for group in optimizer.param_groups:
-        group["lr"] = group.setdefault("base_lr", group["lr"]) * factor
+        group["lr"] = float(np.float32(group.setdefault("base_lr", group["lr"]) * factor))
         group["progress"] = progress
     shared = optimizer.param_groups[0]
     return float(shared["lr"]) * (shared.get("ratio") or 1.0)  # of SGD's rate over Adam's, once one became the other
@@ -276,6 +283,26 @@ def step(
         clip()
     scaler.step(optimizer)
     scaler.update()
+
+
+def can_capture(optimizer: torch.optim.Optimizer, precision: str) -> bool:
+    """Whether its steps can be captured in a CUDA graph: none of them reads a number on the host."""
+    if precision == "fp16" and not getattr(optimizer, "_step_supports_amp_scaling", False):
+        return False  # the scaler would read whether to step
+    settings = optimizer.defaults
+    return bool(settings.get("capturable") or (settings.get("fused") and not _takes_two_gradients(optimizer)))
+
+
+@contextmanager
+def on_device(optimizer: torch.optim.Optimizer, rate: Tensor) -> Iterator[None]:
+    """Let steps take their rate from this tensor () float32, and be captured, as `can_capture` has it."""
+    groups = optimizer.param_groups
+    kept = [dict(group) for group in groups]
+    for group in groups:
+        group |= {"lr": rate, "capturable": True} if "capturable" in group else {"lr": rate}
+    yield
+    for group, before in zip(groups, kept, strict=True):
+        group.update(before)
 
 
 def _takes_two_gradients(optimizer: torch.optim.Optimizer) -> bool:
@@ -324,3 +351,7 @@ def _adams(model: nn.Module, **moments: Unpack[Moments]) -> dict[str, Any]:
 
 def _on_cpu(model: nn.Module) -> bool:
     return next(model.parameters()).device.type == "cpu"
+
+
+def _on_cuda(model: nn.Module) -> bool:
+    return next(model.parameters()).device.type == "cuda"

@@ -25,7 +25,7 @@ from ablate.record.tracking import Tracker
 from ablate.training import checkpoint
 from ablate.training.checkpoint import Progress
 from ablate.training.prepare import Training
-from ablate.training.step import Judged, learn, measure_batch_norms, validate
+from ablate.training.step import Judged, captured, learn, measure_batch_norms, validate
 from ablate.training.stream import stream_seed
 
 Status = Literal["finished", "diverged", "interrupted"]
@@ -59,11 +59,12 @@ def loop(training: Training, writer: Writer, tracker: Tracker, screen: Screen, i
         tracker.log(shown)
     if progress.rows:
         screen.say(f"resumed after epoch {len(progress.rows)}")
+    graph = captured(training)
     with screen.bar(training.num_steps, len(progress.rows) * training.steps_an_epoch) as bar:
         while not (interruption.asked or _is_over(training, progress)):
             epoch, started = len(progress.rows) + 1, time.perf_counter()
 
-            learned = learn(training, progress.rows, bar.advance, bar.state)
+            learned = learn(training, progress.rows, bar.advance, bar.state, graph)
             trained_seconds = time.perf_counter() - started
             measure_batch_norms(training)
             judged = validate(training) if np.isfinite(learned.loss) else None

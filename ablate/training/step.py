@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from ablate.recipe import optimizer as optimizers
 from ablate.record.reading import Row
 from ablate.training import machine
 from ablate.training.data import Frames
+from ablate.training.graph import Captured, can_capture
 from ablate.training.prepare import Training
 
 _EVALUATION_BATCH = 8192
@@ -47,30 +49,53 @@ class Judged:
         return int(self.correct.sum()) / len(self.correct)
 
 
+def captured(training: Training) -> Captured | None:
+    """The training's steps as a graph; none where each needs the host."""
+    return Captured(training, partial(_step_on, training)) if can_capture(training) else None
+
+
 def learn(
-    training: Training, epochs: Sequence[Row], advance: Callable[[], None], state: Callable[[int, float, float], None]
+    training: Training,
+    epochs: Sequence[Row],
+    advance: Callable[[], None],
+    state: Callable[[int, float, float], None],
+    captured: Captured | None = None,
 ) -> Learned:
-    """One pass over the truly shuffled frames; it ends early where a look at the loss shows NaN or infinity."""
+    """One pass over the truly shuffled frames; it ends early where a look at the loss shows NaN or infinity.
+
+    With `captured`, the same one for each epoch, its steps are made by it, and their bits are the same on a GPU.
+    """
     config, data, epoch = training.config, training.train, len(epochs) + 1
     order = torch.randperm(len(data), generator=training.order, dtype=torch.int32).to(training.device)
     first, labels = data.first.index_select(0, order), data.labels.index_select(0, order)
     size = config["batch_size"]
     steps = training.steps_an_epoch
     look_every = max(1, min(_MOST_STEPS_UNSEEN, steps // 10))
-    loss_sum = torch.zeros((), device=training.device)
-    correct = torch.zeros((), dtype=torch.int64, device=training.device)
+    loss_sum = captured.loss_sum if captured else torch.zeros((), device=training.device)
+    correct = captured.correct if captured else torch.zeros((), dtype=torch.int64, device=training.device)
     started, lr = time.perf_counter(), 0.0
 
-    training.model.train()
-    for step in range(1, steps + 1):
-        batch = slice((step - 1) * size, step * size)
+    def rate(step: int) -> float:
         done = (epoch - 1) * steps + step - 1
-        lr = optimizers.set_rate(training.optimizer, training.schedule(done, epochs), done / training.num_steps)
-        loss, hits = _step(training, _gathered(training, data, first[batch]), labels[batch].long())
+        return optimizers.set_rate(training.optimizer, training.schedule(done, epochs), done / training.num_steps)
+
+    training.model.train()
+    rates = []
+    if captured:
+        rates = [rate(step) for step in range(1, steps + 1)]
+        captured.begin(first, labels, rates)
+    for step in range(1, steps + 1):
+        if captured:
+            lr = rates[step - 1]
+            captured.step()
+        else:
+            lr = rate(step)
+            batch = slice((step - 1) * size, step * size)
+            loss, hits = _step_on(training, data, first[batch], labels[batch].long())
+            loss_sum += loss
+            correct += hits
         if training.averaging:
-            training.averaging.follow(done + 1)
-        loss_sum += loss
-        correct += hits
+            training.averaging.follow((epoch - 1) * steps + step)
         advance()
         if step % look_every == 0 or step == steps:
             mean = float(loss_sum) / step
@@ -84,6 +109,11 @@ def _gathered(training: Training, data: Frames, rows: Tensor) -> Tensor:
     """The windows (batch, inputs) at these rows; in bf16 where the table is, and autocast would narrow them again."""
     found = data.windows.index_select(0, rows)
     return found if training.config["precision"] == "bf16" else found.float()
+
+
+def _step_on(training: Training, data: Frames, rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """`_step` on the frames at these rows."""
+    return _step(training, _gathered(training, data, rows), labels)
 
 
 def _step(training: Training, windows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,16 +13,36 @@ class Stream:
     """Random numbers of its own for code that draws from torch's global generator of a device."""
 
     def __init__(self, seed: int, device: torch.device) -> None:
-        self._global = global_random(device)
-        self.state: Tensor = torch.Generator(device).manual_seed(seed).get_state()
+        self.generator = torch.Generator(device).manual_seed(seed)
+        self._device = device
+
+    @property
+    def state(self) -> Tensor:
+        """Where it is in its numbers, as bytes."""
+        return self.generator.get_state()
+
+    @state.setter
+    def state(self, state: Tensor) -> None:
+        self.generator.set_state(state)
 
     def __enter__(self) -> None:
-        self._outer = self._global.get_rng_state()
-        self._global.set_rng_state(self.state)
+        if self._device.type == "cuda":  # by reference, so that a graph of the numbers' use can be captured
+            torch.cuda.init()  # type: ignore[no-untyped-call]
+            self._global = torch.cuda.default_generators[torch.cuda.current_device()]
+            self._outer_generator = self._global.graphsafe_get_state()
+            self._global.graphsafe_set_state(self.generator)
+            return
+        random = global_random(self._device)
+        self._outer = random.get_rng_state()
+        random.set_rng_state(self.state)
 
     def __exit__(self, *_: object) -> None:
-        self.state = self._global.get_rng_state()
-        self._global.set_rng_state(self._outer)
+        if self._device.type == "cuda":
+            self._global.graphsafe_set_state(self._outer_generator)
+            return
+        random = global_random(self._device)
+        self.state = random.get_rng_state()
+        random.set_rng_state(self._outer)
 
 
 def global_random(device: torch.device) -> Any:
