@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from ablate.bench import data, start, starter, verdicts
+from ablate.bench import data, made, start, starter, verdicts
 from ablate.config.check import instantiate
 from ablate.recipe.data.table import FrameTable
 from ablate.recipe.normalization import cmn
+from ablate.training import step
 from tests.trainings import checked
 
 
@@ -43,6 +45,39 @@ def test_the_corpus_is_the_starters_too_and_a_start_is_measured(tmp_path: Path) 
     assert seconds > 0 and memory > data._table_bytes(30, 37_939, 4)
     with pytest.raises(SystemExit, match="it ended before it began to train"):
         data._start([f"data.root={tmp_path}"])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_there_is_nothing_to_measure_of_one(environment: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "ablate.bench", "gpu"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.splitlines() == [
+        "ablate: gpu: expected an NVIDIA GPU that PyTorch can use, found none; nothing to measure"
+    ]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_is_measured(environment: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "ablate.bench", "gpu", "--frames", "200000", "--rounds", "1"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("the same losses and weights to the bit") == 3
+
+
+def test_made_up_frames_train_and_their_products_are_those_of_a_step() -> None:
+    training = made.training(["arch.depth=2", "arch.width=8", "data.context=1", "device=cpu", "batch_size=64"], 2000)
+    assert len(training.train) == 2000 and training.train.windows.shape[1] == 3 * 28
+    assert training.train.labels.float().std() > 5
+    learned = step.learn(training, [], lambda: None, lambda *state: None)
+    assert learned.steps == 31 and 3 < learned.loss < 5
+    multiply = made.products(training)
+    with FlopCounterMode(display=False) as counter:
+        multiply()
+    # Forward, and backward to the weights; to the inputs of all but the first layer.
+    expected = 2 * 64 * (2 * (84 * 8 + 8 * 8 + 8 * 40) + (8 * 8 + 8 * 40))
+    assert counter.get_total_flops() == expected
 
 
 def test_killed_members_finish_each_cell_once(environment: dict[str, str]) -> None:

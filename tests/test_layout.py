@@ -67,6 +67,8 @@ COVERED_ELSEWHERE = {
     "bench/following.py": "study/test_following.py",
     "bench/histories.py": "multirun/test_claiming.py",
     "bench/kills.py": "test_bench.py",
+    "bench/gpu.py": "test_bench.py",
+    "bench/made.py": "test_bench.py",
     "bench/start.py": "test_bench.py",
     "bench/mistake.py": "test_bench.py",
     "inference/portable.py": "inference/test_trained.py",

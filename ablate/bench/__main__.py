@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.bench import data, faults, following, histories, kills, staging, start, study, verdicts
+from ablate.bench import data, faults, following, gpu, histories, kills, staging, start, study, verdicts
 from ablate.command.frame import framed
 
 
@@ -56,6 +56,11 @@ _BENCHES = {
         "what it takes to load a corpus of the course's size: 5 GB of files, 5 GB of cache",
         data.data,
         {"utterances": (28_539, "to train on"), "rounds": (3, "of starts")},
+    ),
+    "gpu": _Bench(
+        "how near a training comes to what an NVIDIA GPU can do; under 8 minutes",
+        gpu.gpu,
+        {"frames": (4_000_000, "of an epoch"), "rounds": (3, "alternated")},
     ),
     "faults": _Bench(
         "wrong commands, odd places, hostile files, kills: all are survived",

@@ -8,8 +8,10 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Annotated, Literal, TypedDict, Unpack, cast
 
+import torch
 from annotated_types import Le, Len
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.functional import linear, pad
 
 from ablate.quantity import Count, NonNegativeInteger, PositiveFraction, ProperFraction
 
@@ -53,6 +55,28 @@ class Layers(Block):
     depth: Annotated[NonNegativeInteger, Le(1000)]
     width: Width
     num_params: Budget
+
+
+class _Linear(nn.Linear):
+    """torch's, but that 16-bit products on a GPU are padded with zeros to widths that are multiples of 8.
+
+    Tensor cores want rows of whole 16 bytes: 5 layers of 1037 take 2.5 times as long as of 1024.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Outputs (batch, out_features) of inputs (batch, in_features)."""
+        is_aligned = self.in_features % 8 == self.out_features % 8 == 0
+        if is_aligned or not (inputs.is_cuda and torch.is_autocast_enabled("cuda")):
+            return super().forward(inputs)
+        return self.padded(inputs, torch.get_autocast_dtype("cuda"))
+
+    def padded(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
+        """The same by products of this type of padded widths."""
+        inner, outer = -self.in_features % 8, -self.out_features % 8
+        weight = pad(self.weight.to(dtype), (0, inner, 0, outer))
+        bias = None if self.bias is None else pad(self.bias.to(dtype), (0, outer))
+        outputs = linear(pad(inputs.to(dtype), (0, inner)), weight, bias)
+        return outputs[:, : self.out_features].contiguous() if outer else outputs
 
 
 def cylinder(num_inputs: int, num_classes: int, **layers: Unpack[Layers]) -> nn.Sequential:
@@ -212,10 +236,10 @@ def _perceptron(
     hidden = _scaled(relative, width) if num_params is None else _fit(relative, num_params, count)
     modules: list[nn.Module] = []
     for layer, (inputs, outputs) in enumerate(itertools.pairwise([num_inputs, *hidden]), start=1):
-        modules.append(nn.Linear(inputs, outputs, bias=_biased(block)))
+        modules.append(_Linear(inputs, outputs, bias=_biased(block)))
         modules.append(_ACTIVATIONS[block["activation"]]())
         if norm != "none":
             modules.insert(-1 if position == "before" else len(modules), _NORMS[norm](outputs))
         if block["dropout"] > 0 and layer % block["dropout_every"] == 0:
             modules.append(nn.Dropout(block["dropout"]))
-    return nn.Sequential(*modules, nn.Linear([num_inputs, *hidden][-1], num_classes))
+    return nn.Sequential(*modules, _Linear([num_inputs, *hidden][-1], num_classes))

@@ -60,11 +60,15 @@ def loop(training: Training, writer: Writer, tracker: Tracker, screen: Screen, i
     if progress.rows:
         screen.say(f"resumed after epoch {len(progress.rows)}")
     graph = captured(training)
+    if training.device.type == "cuda" and not graph:
+        screen.say("each step is launched by the host, kernel by kernel: this optimizer reads numbers of the GPU's")
     with screen.bar(training.num_steps, len(progress.rows) * training.steps_an_epoch) as bar:
         while not (interruption.asked or _is_over(training, progress)):
             epoch, started = len(progress.rows) + 1, time.perf_counter()
 
             learned = learn(training, progress.rows, bar.advance, bar.state, graph)
+            if graph and graph.refused and not progress.rows:
+                screen.say(f"each step is launched by the host, kernel by kernel: no CUDA graph ({graph.refused})")
             trained_seconds = time.perf_counter() - started
             measure_batch_norms(training)
             judged = validate(training) if np.isfinite(learned.loss) else None

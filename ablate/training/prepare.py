@@ -24,6 +24,7 @@ from ablate.recipe.regularization import Regularization
 from ablate.recipe.scheduler import Schedule
 from ablate.training import data, machine
 from ablate.training.data import Frames
+from ablate.training.order import Order
 from ablate.training.session import Tables
 from ablate.training.stream import Stream, stream_seed
 
@@ -43,7 +44,7 @@ class Training:
     regularization: Regularization
     averaging: Averaging | None
     scaler: GradScaler
-    order: torch.Generator
+    order: Order
     augmentation_stream: Stream
     train: Frames
     val: Frames
@@ -131,7 +132,7 @@ def prepare(config: Config, corpus: Corpus, fingerprint: str, screen: Screen, ta
         regularization=regularization,
         averaging=instantiate(config, "averaging", model, config["epochs"], steps_an_epoch),
         scaler=GradScaler(device.type, enabled=config["precision"] == "fp16"),
-        order=torch.Generator().manual_seed(stream_seed(config["seed"], "order")),
+        order=Order(stream_seed(config["seed"], "order"), len(train.labels), ahead=device.type == "cuda"),
         augmentation_stream=Stream(stream_seed(config["seed"], "augmentation"), device),
         train=Frames.of(train, corpus.context, device),
         val=Frames.of(val, corpus.context, device),

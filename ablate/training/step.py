@@ -63,10 +63,11 @@ def learn(
 ) -> Learned:
     """One pass over the truly shuffled frames; it ends early where a look at the loss shows NaN or infinity.
 
-    With `captured`, the same one for each epoch, its steps are made by it, and their bits are the same on a GPU.
+    With `captured`, the same one for each epoch, its steps are made by it; but for the rounding of a rate that some
+    optimizers take in another way from a tensor, their numbers are the same.
     """
     config, data, epoch = training.config, training.train, len(epochs) + 1
-    order = torch.randperm(len(data), generator=training.order, dtype=torch.int32).to(training.device)
+    order = training.order.take().to(training.device)
     first, labels = data.first.index_select(0, order), data.labels.index_select(0, order)
     size = config["batch_size"]
     steps = training.steps_an_epoch

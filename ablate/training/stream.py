@@ -23,6 +23,7 @@ class Stream:
 
     @state.setter
     def state(self, state: Tensor) -> None:
+        """Go on from there."""
         self.generator.set_state(state)
 
     def __enter__(self) -> None:

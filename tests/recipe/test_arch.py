@@ -185,7 +185,7 @@ def test_layers_stand_in_the_order_asked_for(norm: str, position: str) -> None:
     of_norm: dict[str, list[type[nn.Module]]] = {"none": [], "batch": [nn.BatchNorm1d], "layer": [nn.LayerNorm]}
     rest = [*of_norm[norm], nn.ReLU]
     expected = rest if position == "before" else rest[::-1]
-    assert [type(module) for module in made] == [nn.Linear, *expected, nn.Dropout, nn.Linear]
+    assert [type(module) for module in made] == [arch._Linear, *expected, nn.Dropout, arch._Linear]
     assert made[-2].p == 0.3
     assert (made[0].bias is None) == (norm == "batch" and position == "before")
 
@@ -223,3 +223,34 @@ def test_a_bias_before_a_batch_norm_is_there_only_if_asked_for(norm: str, positi
     assert biased == [[usual, usual, True], [True, True, True]]
     fitted = model("cylinder", depth=2, norm=norm, norm_position=position, bias="always", num_params=20_000)
     assert abs(arch.num_params(fitted) - 20_000) < 600
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "bias"), [(9, 8, True), (16, 5, False), (9, 5, True), (16, 8, True)])
+def test_a_padded_product_is_the_product(inputs: int, outputs: int, bias: bool) -> None:
+    """With its gradients; in float64, where padding may change nothing but the order of sums."""
+    layer = arch._Linear(inputs, outputs, bias=bias).double()
+    plain = nn.Linear(inputs, outputs, bias=bias).double()
+    plain.load_state_dict(layer.state_dict())
+    batch = torch.randn(3, inputs, dtype=torch.float64)
+    weights = torch.randn(3, outputs, dtype=torch.float64)
+    assert torch.equal(layer(batch), plain(batch)), "on a CPU it is torch's"
+    found, expected = layer.padded(batch, torch.float64), plain(batch)
+    assert found.is_contiguous()
+    torch.testing.assert_close(found, expected)
+    for parameters, made in ((layer.parameters(), found), (plain.parameters(), expected)):
+        for parameter in parameters:
+            parameter.grad = None
+        (made * weights).sum().backward()
+    for one, other in zip(layer.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_odd_widths_are_padded_on_a_gpu() -> None:
+    layer = arch._Linear(9, 5).cuda()
+    batch = torch.randn(64, 9, device="cuda")
+    with torch.autocast("cuda", torch.bfloat16):
+        found = layer(batch)
+    assert found.dtype == torch.bfloat16 and found.shape == (64, 5)
+    torch.testing.assert_close(found.float(), layer(batch), atol=0.03, rtol=0.03)
