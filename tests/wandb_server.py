@@ -99,6 +99,7 @@ class WandbServer:
     """Serves while the context is open.
 
     `fail` is the HTTP status it then answers everything with, 0 for none; `delay` is in seconds, for each answer.
+    With `stuck` no manifest of an artifact is taken, again and again.
     """
 
     def __init__(self) -> None:
@@ -111,6 +112,7 @@ class WandbServer:
         self.filters: list[Any] = []  # of the questions after runs
         self.fail = 0
         self.delay = 0.0
+        self.stuck = False
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._http.daemon_threads = True
         self._http.wandb = self  # type: ignore[attr-defined]
@@ -152,7 +154,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer({})
 
     def do_PUT(self) -> None:
-        self.server.wandb.files[self.path.partition("?")[0]] = self._body()
+        path, content = self.path.partition("?")[0], self._body()
+        if self.server.wandb.stuck and path.endswith("/manifest"):
+            self._answer({"errors": [{"message": "planted"}]}, 503)
+            return
+        self.server.wandb.files[path] = content
         self._answer({})
 
     def do_POST(self) -> None:

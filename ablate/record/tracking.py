@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,6 +30,7 @@ RECORD = "record"
 """Where the summary of a run that has ended has its result, as JSON: what a team-mate's report needs."""
 
 _UPLOAD_SECONDS = 120  # that a model may take
+_GRACE_SECONDS = 5  # that wandb may be late to end a run
 _PATIENCE_SECONDS = 300  # after which a multirun's next run asks a server again that could not be used
 _NOT_SHOWN = ("files", "dropped_utterances")  # of a result: they speak of files that are not there
 
@@ -271,14 +274,45 @@ def _open(
 
 
 def _close(run: Any, succeeded: bool, mode: Mode) -> str | None:
-    """End a run of wandb within seconds; the command that uploads what the server does not have."""
+    """End a run of wandb within seconds; the command that uploads what the server does not have.
+
+    A service that retries for ever, as it does with the manifest of a table, is ended: the run's own file has all.
+    """
+    import wandb
+
     flag = "--include-online " if mode == "online" else ""
     how_to_sync = f"wandb sync {flag}{shlex.quote(str(Path(run.settings.sync_dir)))}"
+    ended = threading.Event()
+
+    def end() -> None:
+        ended.set()
+        _end_service()
+
+    watch = threading.Timer(run.settings.finish_timeout + _GRACE_SECONDS, end)
+    watch.daemon = True
+    watch.start()
     try:
         run.finish(exit_code=0 if succeeded else 1)
     except TimeoutError:
         return how_to_sync
+    except Exception:
+        if not ended.is_set():
+            raise
+        with contextlib.suppress(Exception):  # which it tells a service that is no more
+            wandb.teardown()  # so that the next run begins one of its own
+        return how_to_sync
+    finally:
+        watch.cancel()
     return None if mode == "online" and _has_ended(run) else how_to_sync
+
+
+def _end_service() -> None:
+    import psutil
+
+    for process in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if process.name().startswith("wandb-core"):
+                process.kill()
 
 
 def _has_ended(run: Any) -> bool:

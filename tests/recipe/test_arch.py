@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
 from ablate.recipe import arch
 
@@ -185,7 +185,7 @@ def test_layers_stand_in_the_order_asked_for(norm: str, position: str) -> None:
     of_norm: dict[str, list[type[nn.Module]]] = {"none": [], "batch": [nn.BatchNorm1d], "layer": [nn.LayerNorm]}
     rest = [*of_norm[norm], nn.ReLU]
     expected = rest if position == "before" else rest[::-1]
-    assert [type(module) for module in made] == [arch._Linear, *expected, nn.Dropout, arch._Linear]
+    assert [type(module) for module in made] == [arch._Linear, *expected, arch._Dropout, arch._Linear]
     assert made[-2].p == 0.3
     assert (made[0].bias is None) == (norm == "batch" and position == "before")
 
@@ -254,3 +254,44 @@ def test_odd_widths_are_padded_on_a_gpu() -> None:
         found = layer(batch)
     assert found.dtype == torch.bfloat16 and found.shape == (64, 5)
     torch.testing.assert_close(found.float(), layer(batch), atol=0.03, rtol=0.03)
+
+
+@pytest.mark.parametrize("probability", [0.05, 0.2, 0.5, 0.9])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dropout_has_its_distribution(probability: float, dtype: torch.dtype) -> None:
+    """Each input alike and independently of its neighbours, as far as half a million draws tell (5 sigma)."""
+    torch.manual_seed(3)
+    layer = arch._Dropout(probability)
+    ones = torch.ones(800, 641, dtype=dtype)  # an odd number: not all bits of the last word are used
+    draws = layer(ones)
+    kept = (draws != 0).double()
+    scale = 65536 / (65536 - round(probability * 65536))
+    assert draws.dtype == dtype and set(draws.unique().tolist()) == {0, float(torch.tensor(scale, dtype=dtype))}
+    deviation = (probability * (1 - probability)) ** 0.5
+
+    def close(found: Tensor, count: int) -> bool:
+        return bool((found.abs() < 5 * deviation / count**0.5).all())
+
+    assert close(kept.mean() - (1 - probability), kept.numel())
+    for place in range(4):  # of a word
+        column = kept.flatten()[place::4]
+        assert close(column.mean() - (1 - probability), len(column))
+    for apart in (1, 2, 3, 4, 641):
+        one, other = kept.flatten()[:-apart], kept.flatten()[apart:]
+        agree = ((one - 1 + probability) * (other - 1 + probability)).mean()
+        assert abs(agree) < 5 * deviation**2 / len(one) ** 0.5, apart
+    assert not torch.equal(layer(ones), draws)
+    torch.manual_seed(3)
+    assert torch.equal(layer(ones), draws)
+
+
+def test_dropouts_gradient_has_its_mask_and_evaluation_none() -> None:
+    layer = arch._Dropout(0.3)
+    inputs = torch.randn(50, 7, requires_grad=True)
+    outputs = layer(inputs)
+    outputs.sum().backward()
+    assert inputs.grad is not None
+    torch.testing.assert_close(outputs, inputs * inputs.grad)
+    assert 0 < (inputs.grad == 0).sum() < inputs.numel()
+    layer.eval()
+    assert layer(inputs) is inputs

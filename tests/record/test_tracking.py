@@ -263,6 +263,19 @@ def test_a_server_that_fails_while_training_costs_one_warning(
     assert [row["epoch"] for row in rows] == list(range(1, 21))
 
 
+def test_a_service_that_never_ends_a_run_is_ended(
+    folder: Path, server: WandbServer, environment: dict[str, str]
+) -> None:
+    """Wandb 0.31 retries an artifact's manifest for ever, whatever its `finish_timeout`."""
+    server.stuck = True
+    ended = command(folder, environment | server.environment, "epochs=1")
+    assert ended.code == 0 and ended.stderr == "", ended.stderr
+    assert ended.stdout.count("the server does not have all of this run") == 1, ended.stdout
+    assert record(folder)[0]["status"] == "finished"
+    (window,) = (folder / "outputs/wandb").glob("run-*")
+    assert [row["epoch"] for row in wandb_file.read(window).epochs] == [1]
+
+
 def test_a_server_that_is_away_for_seconds_gets_everything(
     folder: Path, server: WandbServer, environment: dict[str, str]
 ) -> None:

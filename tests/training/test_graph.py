@@ -91,7 +91,7 @@ def test_a_graph_gives_the_same_bits(overrides: list[str], output_dir: Path, mon
         rows = [{name: value for name, value in row.items() if name not in times} for row in epochs]
         found.append((rows, (folder.path / "best.pt").read_bytes()))
     assert found[1] == found[2], "refused"
-    if overrides[0] not in ("optimizer=rmsprop", "optimizer=adadelta"):
+    if not {"optimizer=rmsprop", "optimizer=adadelta"} & set(overrides):
         assert found[0] == found[2], "host"
     assert found[0][0][-1]["train/loss"] == pytest.approx(found[2][0][-1]["train/loss"], rel=1e-3)
 
