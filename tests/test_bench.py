@@ -3,13 +3,14 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ablate.bench import data, made, start, starter, verdicts
+from ablate.bench import data, made, speed, start, starter, verdicts
 from ablate.config.check import instantiate
 from ablate.recipe.data.table import FrameTable
 from ablate.recipe.normalization import cmn
@@ -26,9 +27,9 @@ def test_killed_runs_end_with_the_undisturbed_runs_bits(environment: dict[str, s
 
 def test_the_corpus_is_the_starters_too_and_a_start_is_measured(tmp_path: Path) -> None:
     root, context = tmp_path / "hw1p2-30", 7
-    assert data._make(root, 30) == [(30, 37_939), (3, 2_140)]
+    assert data.make(root, 30) == [(30, 37_939), (3, 2_140)]
     made = root.stat().st_mtime_ns
-    assert data._make(root, 30) == [(30, 37_939), (3, 2_140)] and root.stat().st_mtime_ns == made
+    assert data.make(root, 30) == [(30, 37_939), (3, 2_140)] and root.stat().st_mtime_ns == made
 
     # The course's starter reads, concatenates, pads the two ends, and takes mfccs[i : i + 2 * context + 1].
     frames, classes = starter.load(root / "dev-clean", context)
@@ -64,6 +65,24 @@ def test_a_gpu_is_measured(environment: dict[str, str]) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("the same losses and weights to the bit") == 3
+
+
+def test_speed_is_measured_of_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On tiny models; the course's epoch has as many steps as ours, and the same frames."""
+    monkeypatch.setattr(speed, "_EPOCH", 3000)
+    monkeypatch.setattr(speed, "_TIMES_THE_CACHE", 1)
+    steps: list[int] = []
+    course = starter.epoch
+
+    def counted(*given: Any) -> tuple[float, float]:
+        steps.append(len(given[2]))
+        return course(*given)
+
+    monkeypatch.setattr(starter, "epoch", counted)
+    tiny = ["arch.depth=1", "arch.width=8", "data.context=20", "device=cpu"]
+    for pair in (speed._step([*tiny, "batch_size=2048"]), speed._gather("bf16"), speed._epoch([*tiny, "epochs=1"])):
+        assert pair.ours() > 0 and pair.other() > 0
+    assert steps == [3000 // 1024]
 
 
 def test_made_up_frames_train_and_their_products_are_those_of_a_step() -> None:

@@ -69,6 +69,7 @@ COVERED_ELSEWHERE = {
     "bench/kills.py": "test_bench.py",
     "bench/gpu.py": "test_bench.py",
     "bench/made.py": "test_bench.py",
+    "bench/speed.py": "test_bench.py",
     "bench/start.py": "test_bench.py",
     "bench/mistake.py": "test_bench.py",
     "inference/portable.py": "inference/test_trained.py",

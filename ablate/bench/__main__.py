@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.bench import data, faults, following, gpu, histories, kills, staging, start, study, verdicts
+from ablate.bench import data, faults, following, gpu, histories, kills, speed, staging, start, study, verdicts
 from ablate.command.frame import framed
 
 
@@ -56,6 +56,11 @@ _BENCHES = {
         "what it takes to load a corpus of the course's size: 5 GB of files, 5 GB of cache",
         data.data,
         {"utterances": (28_539, "to train on"), "rounds": (3, "of starts")},
+    ),
+    "speed": _Bench(
+        "how near a training comes to what this processor can do, and how far ahead of the course's loop it is",
+        speed.speed,
+        {"rounds": (5, "alternated")},
     ),
     "gpu": _Bench(
         "how near a training comes to what an NVIDIA GPU can do; under 8 minutes",

@@ -34,12 +34,12 @@ def data(utterances: int, rounds: int, folder: Path) -> int:
     A start is the real command from its beginning to the first step of its training. Gives the exit code.
     """
     root = folder / f"hw1p2-{utterances}"
-    sizes = _make(root, utterances)
+    sizes = make(root, utterances)
     print(f"{root}: {', '.join(f'{number:,} utterances, {frames:,} frames' for number, frames in sizes)}")
     tables = {dtype: sum(_table_bytes(*size, bytes_each) for size in sizes) for dtype, bytes_each in _BYTES.items()}
     output = folder / f"{root.name}-outputs"
     shutil.rmtree(output, ignore_errors=True)
-    _make(folder / "hw1p2-20", 20)
+    make(folder / "hw1p2-20", 20)
     _, bare = _start([f"data.root={folder / 'hw1p2-20'}", f"output_dir={output}", "batch_size=64"])
     print(f"the command's memory without data: {bare / 1e9:.2f} GB")
     command = [f"data.root={root}", f"output_dir={output}"]
@@ -127,8 +127,8 @@ def _starter(root: Path) -> tuple[float, int]:
     return time.perf_counter() - started, int(done.stdout)
 
 
-def _make(root: Path, utterances: int) -> list[tuple[int, int]]:
-    """Write the corpus if it is not there; utterances and frames of each split."""
+def make(root: Path, utterances: int) -> list[tuple[int, int]]:
+    """Write a corpus in the course's layout if it is not there; utterances and frames of each split."""
     done = root / "made.json"
     if not done.exists():
         share = utterances / _FULL_SIZE["train-clean-100"][0]

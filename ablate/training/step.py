@@ -51,7 +51,7 @@ class Judged:
 
 def captured(training: Training) -> Captured | None:
     """The training's steps as a graph; none where each needs the host."""
-    return Captured(training, partial(_step_on, training)) if can_capture(training) else None
+    return Captured(training, partial(step_on, training)) if can_capture(training) else None
 
 
 def learn(
@@ -92,7 +92,7 @@ def learn(
         else:
             lr = rate(step)
             batch = slice((step - 1) * size, step * size)
-            loss, hits = _step_on(training, data, first[batch], labels[batch].long())
+            loss, hits = step_on(training, data, first[batch], labels[batch].long())
             loss_sum += loss
             correct += hits
         if training.averaging:
@@ -106,15 +106,15 @@ def learn(
     return Learned(step, step * size, float(loss_sum) / step, int(correct) / (step * size), lr)
 
 
-def _gathered(training: Training, data: Frames, rows: Tensor) -> Tensor:
+def gathered(training: Training, data: Frames, rows: Tensor) -> Tensor:
     """The windows (batch, inputs) at these rows; in bf16 where the table is, and autocast would narrow them again."""
     found = data.windows.index_select(0, rows)
     return found if training.config["precision"] == "bf16" else found.float()
 
 
-def _step_on(training: Training, data: Frames, rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def step_on(training: Training, data: Frames, rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """`_step` on the frames at these rows."""
-    return _step(training, _gathered(training, data, rows), labels)
+    return _step(training, gathered(training, data, rows), labels)
 
 
 def _step(training: Training, windows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -159,7 +159,7 @@ def measure_batch_norms(training: Training) -> None:
     batches = math.ceil(len(data) / _EVALUATION_BATCH)
     for batch in range(batches):
         with machine.autocast(training.device, training.config["precision"]):
-            model(_gathered(training, data, data.first[batch::batches]))
+            model(gathered(training, data, data.first[batch::batches]))
 
 
 @torch.no_grad()
@@ -172,7 +172,7 @@ def validate(training: Training) -> Judged:
     for start in range(0, len(data), _EVALUATION_BATCH):
         batch = slice(start, start + _EVALUATION_BATCH)
         with machine.autocast(training.device, training.config["precision"]):
-            logits = model(_gathered(training, data, data.first[batch]))
+            logits = model(gathered(training, data, data.first[batch]))
         loss_sum += cross_entropy(logits.float(), data.labels[batch].long(), reduction="sum")
         predictions[batch] = logits.argmax(1).to(torch.uint8)
     return Judged(float(loss_sum) / len(data), predictions, predictions == data.labels)

@@ -52,7 +52,7 @@ def test_a_step_that_asks_nothing_of_the_host_gives_the_same_bits(overrides: lis
     expected = learned(plain, None)
     other, _ = prepared([*SMALL, "device=cpu", *overrides], output_dir)
     torch.manual_seed(0)
-    found = learned(other, Captured(other, partial(step._step_on, other)))
+    found = learned(other, Captured(other, partial(step.step_on, other)))
     assert found[0] == expected[0]
     assert all(torch.equal(value, expected[1][name]) for name, value in found[1].items())
     assert other.optimizer.state_dict()["param_groups"] == plain.optimizer.state_dict()["param_groups"]
