@@ -14,6 +14,7 @@ from ablate.config.settings import Config
 from ablate.display import Screen
 from ablate.recipe.data.phoneme import PHONEMES
 from ablate.recipe.data.table import FrameTable
+from ablate.training.data import Frames
 from ablate.training.prepare import Training, prepare
 from ablate.training.session import Tables
 
@@ -44,6 +45,12 @@ def training(overrides: Sequence[str], frames: int, val_frames: int = 10_000) ->
     config = check_settings(resolve(compose(overrides)), overrides)
     corpus = instantiate(config, "data")
     return prepare(config, corpus, "", Screen(quiet=True), _Made(frames, val_frames))
+
+
+def held(made: Training) -> Frames:
+    """Its training frames, which lie on the device."""
+    assert isinstance(made.train, Frames)
+    return made.train
 
 
 def products(made: Training) -> Callable[[], None]:

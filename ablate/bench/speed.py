@@ -108,9 +108,10 @@ def _step(overrides: Sequence[str]) -> _Pair:
 
     batch = 2048
     training = made.training(overrides, 100_000)
-    rows, labels = training.train.first[-batch:], training.train.labels[-batch:].long()
+    frames = made.held(training)
+    rows, labels = frames.first[-batch:], frames.labels[-batch:].long()
     training.model.train()
-    return _Pair(_timed(lambda: step.step_on(training, training.train, rows, labels)), _timed(made.products(training)))
+    return _Pair(_timed(lambda: step.step_on(training, frames, rows, labels)), _timed(made.products(training)))
 
 
 def _gather(precision: str) -> _Pair:
@@ -125,10 +126,11 @@ def _gather(precision: str) -> _Pair:
     frames = _TIMES_THE_CACHE * cache // (28 * (2 if precision == "bf16" else 4))
     given = [f"precision={precision}", f"data.dtype={precision}", "device=cpu", "data.context=20", "arch.width=8"]
     training = made.training(given, frames // 1000 * 1000)
-    rows = training.train.first[torch.randint(len(training.train), (2048,))]
+    held = made.held(training)
+    rows = held.first[torch.randint(len(held), (2048,))]
     return _Pair(
-        _timed(lambda: step.gathered(training, training.train, rows), 20),
-        _timed(lambda: training.train.windows.index_select(0, rows), 20),
+        _timed(lambda: step.gathered(training, held, rows), 20),
+        _timed(lambda: held.windows.index_select(0, rows), 20),
     )
 
 

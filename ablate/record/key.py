@@ -17,7 +17,7 @@ OUTSIDE = (
 PLACES_OF_DATA = ("data.root", "data.alignments", "data.leave_out")
 """Of these, those that lead to what the data's fingerprint is made of."""
 
-NEUTRAL: Mapping[str, Any] = {"averaging._target_": "none", "arch.bias": "auto"}
+NEUTRAL: Mapping[str, Any] = {"averaging._target_": "none", "arch.bias": "auto", "data.device_budget": None}
 """Keys that configs were given after others had been recorded, each with the value that means "as before".
 
 A leaf at its neutral value is not in the address, so that a new key, or a new group with all its leaves here (its

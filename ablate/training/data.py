@@ -41,6 +41,18 @@ class Frames:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def draw(self, generator: torch.Generator) -> Tensor:
+        """An epoch's order (frames,) int32."""
+        return torch.randperm(len(self), generator=generator, dtype=torch.int32)
+
+    def begin(self, order: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows (frames,) of `windows` and the labels (frames,) of an epoch in this order."""
+        order = order.to(self.first.device)
+        return self.first.index_select(0, order), self.labels.index_select(0, order)
+
+    def before(self, step: int) -> None:
+        """Have what this step needs: all is there."""
+
 
 def load(config: Config, corpus: Corpus, screen: Screen) -> tuple[Recordings, Recordings]:
     """The training and validation splits, checked and in the cache; what is left out is told.

@@ -13,8 +13,9 @@ from torch import Tensor
 from ablate.recipe import optimizer as optimizers
 from ablate.training.data import Frames
 from ablate.training.prepare import Training
+from ablate.training.shards import Streamed
 
-Update = Callable[[Frames, Tensor, Tensor], tuple[Tensor, Tensor]]
+Update = Callable[[Frames | Streamed, Tensor, Tensor], tuple[Tensor, Tensor]]
 """A step on the frames whose rows (batch,) and labels (batch,) are given: its mean loss, and how many are correct."""
 
 _WARM_UP = 3  # steps in which libraries and optimizers make what they keep; they count as any other
@@ -42,7 +43,7 @@ class Captured:
         self.refused = ""
         self._training, self._update = training, update
         # A graph reads and writes the same memory each time, so that each epoch's frames are copied to where it looks.
-        self._rows = torch.zeros(frames, dtype=training.train.first.dtype, device=device)
+        self._rows = torch.zeros(frames, dtype=torch.int32, device=device)
         self._labels = torch.zeros(frames, dtype=training.train.labels.dtype, device=device)
         self._rates = torch.zeros(training.steps_an_epoch, device=device)
         self._rate = torch.zeros((), device=device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,12 +21,14 @@ from ablate.recipe.augmentation import Augmentation
 from ablate.recipe.averaging import Averaging
 from ablate.recipe.data.corpus import Corpus
 from ablate.recipe.data.phoneme import PHONEMES
+from ablate.recipe.data.table import FrameTable
 from ablate.recipe.regularization import Regularization
 from ablate.recipe.scheduler import Schedule
 from ablate.training import data, machine
 from ablate.training.data import Frames
 from ablate.training.order import Order
 from ablate.training.session import Tables
+from ablate.training.shards import Streamed
 from ablate.training.stream import Stream, stream_seed
 
 _FRAME_COST = 150_000  # in multiplications: about what the smallest model's frame takes on two cores
@@ -44,9 +47,9 @@ class Training:
     regularization: Regularization
     averaging: Averaging | None
     scaler: GradScaler
-    order: Order
+    order: Order[Any]  # of what `train` draws
     augmentation_stream: Stream
-    train: Frames
+    train: Frames | Streamed
     val: Frames
     class_names: list[str]
 
@@ -122,6 +125,7 @@ def prepare(config: Config, corpus: Corpus, fingerprint: str, screen: Screen, ta
     with refusing():
         optimizers.check_length(optimizer, steps)
     schedule = instantiate(config, "scheduler", steps)
+    frames = _frames(config, corpus, train, device)
     return Training(
         config=config,
         device=device,
@@ -132,12 +136,23 @@ def prepare(config: Config, corpus: Corpus, fingerprint: str, screen: Screen, ta
         regularization=regularization,
         averaging=instantiate(config, "averaging", model, config["epochs"], steps_an_epoch),
         scaler=GradScaler(device.type, enabled=config["precision"] == "fp16"),
-        order=Order(stream_seed(config["seed"], "order"), len(train.labels), ahead=device.type == "cuda"),
+        order=Order(stream_seed(config["seed"], "order"), frames.draw, ahead=device.type == "cuda"),
         augmentation_stream=Stream(stream_seed(config["seed"], "augmentation"), device),
-        train=Frames.of(train, corpus.context, device),
+        train=frames,
         val=Frames.of(val, corpus.context, device),
         class_names=corpus.class_names(),
     )
+
+
+def _frames(config: Config, corpus: Corpus, table: FrameTable, device: torch.device) -> Frames | Streamed:
+    """The training frames: on the device, or passing through it where they are more than `data.device_budget`."""
+    budget = corpus.device_budget
+    if budget is None or table.features.nbytes <= budget * 1e9:
+        return Frames.of(table, corpus.context, device)
+    try:
+        return Streamed(table, corpus.context, device, int(budget * 1e9), config["batch_size"])
+    except ValueError as error:
+        raise UserError(f"data.device_budget={budget}: {error}") from error
 
 
 def _parts(config: Config, corpus: Corpus) -> tuple[nn.Sequential, Augmentation, Regularization]:
@@ -162,6 +177,8 @@ def _model(config: Config, num_inputs: int) -> nn.Sequential:
         problems.append(f"max_params={config['max_params']}: the model has {size} parameters; choose a smaller arch")
     if config["batch_size"] == 1 and any(isinstance(module, nn.BatchNorm1d) for module in model):
         problems.append("batch_size=1: a batch norm needs at least 2 frames a batch; or take arch.norm=layer or none")
+    if config["data"].get("device_budget") is not None and config["averaging"]["_target_"].rpartition(".")[2] != "none":
+        problems.append("data.device_budget: an average's batch norms are measured on all frames; give averaging=none")
     refuse(problems)
     return model
 

@@ -17,7 +17,7 @@ from ablate.record.tracking import Server
 if TYPE_CHECKING:
     from ablate.recipe.data.table import FrameTable
 
-_OF_A_WINDOW = "context"  # the one key of a corpus that its table does not depend on
+_NOT_OF_A_TABLE = ("context", "device_budget")  # the keys of a corpus that its table does not depend on
 
 
 def _memory() -> int:
@@ -37,7 +37,7 @@ class Tables:
         self, config: Config, fingerprint: str, make: Callable[[], tuple[FrameTable, FrameTable]]
     ) -> tuple[FrameTable, FrameTable]:
         """The training and validation tables of a config, made unless a run with the same data has been before."""
-        data = {key: value for key, value in config["data"].items() if key != _OF_A_WINDOW}
+        data = {key: value for key, value in config["data"].items() if key not in _NOT_OF_A_TABLE}
         seed = drawing_seed(data["fraction"], config["seed"])
         name = json.dumps([data, fingerprint, config["normalization"], config["output_dir"], seed], sort_keys=True)
         found = self._made.pop(name, None)

@@ -19,6 +19,7 @@ from ablate.training import machine
 from ablate.training.data import Frames
 from ablate.training.graph import Captured, can_capture
 from ablate.training.prepare import Training
+from ablate.training.shards import Streamed
 
 _EVALUATION_BATCH = 8192
 _MOST_STEPS_UNSEEN = 100  # steps between looks at the loss, each of which waits for the device
@@ -67,8 +68,7 @@ def learn(
     optimizers take in another way from a tensor, their numbers are the same.
     """
     config, data, epoch = training.config, training.train, len(epochs) + 1
-    order = training.order.take().to(training.device)
-    first, labels = data.first.index_select(0, order), data.labels.index_select(0, order)
+    first, labels = data.begin(training.order.take())
     size = config["batch_size"]
     steps = training.steps_an_epoch
     look_every = max(1, min(_MOST_STEPS_UNSEEN, steps // 10))
@@ -86,6 +86,7 @@ def learn(
         rates = [rate(step) for step in range(1, steps + 1)]
         captured.begin(first, labels, rates)
     for step in range(1, steps + 1):
+        data.before(step - 1)
         if captured:
             lr = rates[step - 1]
             captured.step()
@@ -106,13 +107,13 @@ def learn(
     return Learned(step, step * size, float(loss_sum) / step, int(correct) / (step * size), lr)
 
 
-def gathered(training: Training, data: Frames, rows: Tensor) -> Tensor:
+def gathered(training: Training, data: Frames | Streamed, rows: Tensor) -> Tensor:
     """The windows (batch, inputs) at these rows; in bf16 where the table is, and autocast would narrow them again."""
     found = data.windows.index_select(0, rows)
     return found if training.config["precision"] == "bf16" else found.float()
 
 
-def step_on(training: Training, data: Frames, rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def step_on(training: Training, data: Frames | Streamed, rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """`_step` on the frames at these rows."""
     return _step(training, gathered(training, data, rows), labels)
 
@@ -149,7 +150,7 @@ def measure_batch_norms(training: Training) -> None:
     """
     model, data = training.validated, training.train
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
-    if model is training.model or not norms:
+    if model is training.model or not norms or not isinstance(data, Frames):
         return
     model.eval()
     for norm in norms:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ablate.bench.made import held
 from ablate.error import UserError
 from ablate.recipe.averaging import Averaging, ema
 from ablate.record.key import key
@@ -169,7 +170,7 @@ def test_batch_norms_have_the_statistics_of_the_training_frames(
     more = ["regularization=dropout", f"arch.norm_position={position}", "averaging=ema", "averaging.decay=0.9"]
     training, folder = prepared([*SMALL, *more], output_dir)
     run(training, folder)
-    model, data = averaging_of(training).mean.module, training.train
+    model, data = averaging_of(training).mean.module, held(training)
     assert isinstance(model, nn.Sequential)
     batches = math.ceil(len(data) / 3000)
     assert batches > 1 and len(data) % batches, "the example should have batches of two sizes"

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ablate.bench.made import held
 from ablate.error import UserError
 from ablate.record.key import RESULTS_VERSION
 from ablate.record.store import RunFolder
@@ -248,7 +249,7 @@ def test_the_update_uses_the_clipped_gradient(output_dir: Path) -> None:
             [*SMALL, *optimizer, "scheduler=constant", "regularization.max_gradient_norm=0.01"], output_dir
         )
         before = torch.cat([p.detach().flatten() for p in training.model.parameters()])
-        rows = training.train.first[:512]
+        rows = held(training).first[:512]
         step._step(training, training.train.windows.index_select(0, rows), training.train.labels[:512].long())
         after = torch.cat([p.detach().flatten() for p in training.model.parameters()])
         assert float((after - before).norm()) == pytest.approx(0.1 * 0.01, rel=0.02)
@@ -258,7 +259,7 @@ def test_sams_second_look_counts_in_no_running_statistic(output_dir: Path) -> No
     for optimizer in ("momentum", "sam"):
         training, _ = prepared([*SMALL, f"optimizer={optimizer}"], output_dir)
         norm = next(module for module in training.model if isinstance(module, torch.nn.BatchNorm1d))
-        windows = training.train.windows.index_select(0, training.train.first[:512])
+        windows = training.train.windows.index_select(0, held(training).first[:512])
         expected = 0.1 * training.model[0](windows).mean(0).detach()
         step._step(training, windows, training.train.labels[:512].long())
         torch.testing.assert_close(norm.running_mean, expected)
@@ -301,7 +302,7 @@ def test_the_loss_is_smoothed_in_training_only(output_dir: Path) -> None:
     plain, _ = prepared(SMALL, output_dir)
     assert step.validate(smoothed).loss == step.validate(plain).loss
     windows, labels = (
-        smoothed.train.windows.index_select(0, smoothed.train.first[:512]), smoothed.train.labels[:512].long(),
+        smoothed.train.windows.index_select(0, held(smoothed).first[:512]), smoothed.train.labels[:512].long(),
     )  # fmt: skip
     assert step._step(smoothed, windows, labels)[0] != step._step(plain, windows, labels)[0]
 

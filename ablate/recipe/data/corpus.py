@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar, ru
 
 from annotated_types import Ge, Le, Len
 
-from ablate.quantity import Integer, PositiveFraction
+from ablate.quantity import Integer, Positive, PositiveFraction
 from ablate.recipe.data.content import Track, name_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ Name = Annotated[str, Len(1)]
 Context = Annotated[Integer, Ge(0), Le(GAP)]
 Boundary = Literal["zero", "bleed"]
 Dtype = Literal["fp32", "bf16"]
-NOT_OF_THE_FILES = ("context", "fraction", "boundary", "dtype")
+NOT_OF_THE_FILES = ("context", "fraction", "boundary", "dtype", "device_budget")
 """The keys of every corpus that say what is made of its files, and not which they are."""
 
 NEUTRAL: dict[str, object] = {}
@@ -56,6 +56,10 @@ class Corpus(Protocol):
     @property
     def dtype(self) -> Dtype:
         """Of a table's features."""
+
+    @property
+    def device_budget(self) -> Positive | None:
+        """The GB of the training split's features that may lie on the device; none: all."""
 
     @property
     def hop_seconds(self) -> float:

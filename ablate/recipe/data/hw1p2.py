@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ablate.quantity import PositiveFraction
+from ablate.quantity import Positive, PositiveFraction
 from ablate.recipe.data.cache import Fault, Recordings, Sources, Utterance, cached
 from ablate.recipe.data.content import Content, Track, contents, name_of, readable
 from ablate.recipe.data.corpus import Boundary, Context, Dtype, Name, Split, combined, of_both
@@ -43,6 +43,7 @@ class HW1P2:
     fraction: PositiveFraction
     boundary: Boundary
     dtype: Dtype
+    device_budget: Positive | None
     on_bad_utterance: OnBadUtterance
     leave_out: Name | None
 

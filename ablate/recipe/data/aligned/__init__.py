@@ -91,6 +91,7 @@ class Aligned:
     fraction: PositiveFraction
     boundary: Boundary
     dtype: Dtype
+    device_budget: Positive | None
     on_bad_utterance: OnBadUtterance
     leave_out: Name | None
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 from annotated_types import Ge, Le, Len
 
-from ablate.quantity import Count, Fraction, NonNegativeInteger, PositiveFraction
+from ablate.quantity import Count, Fraction, NonNegativeInteger, Positive, PositiveFraction
 from ablate.recipe.data.cache import Recordings, Sources, Utterance, cached
 from ablate.recipe.data.content import Track
 from ablate.recipe.data.corpus import (
@@ -97,6 +97,7 @@ class Espeak:
     fraction: PositiveFraction
     boundary: Boundary
     dtype: Dtype
+    device_budget: Positive | None
     leave_out: Name | None
     corpus_seed: NonNegativeInteger
     utterances: Sizes

@@ -1,0 +1,126 @@
+"""A split in shards against the same split held whole: each frame once an epoch, each window as it is there."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ablate.error import UserError
+from ablate.recipe.data.table import FrameTable
+from ablate.training.data import Frames
+from ablate.training.shards import Streamed
+from tests.trainings import prepared, run, trained
+
+CPU = torch.device("cpu")
+SMALL = ["data=espeak_tiny", "data.context=3", "arch.width=32", "epochs=3", "batch_size=512", "wandb.mode=disabled"]
+STREAMED = [*SMALL, "data.device_budget=0.0008"]
+
+
+def table_of(lengths: list[int], boundary: str = "zero") -> FrameTable:
+    """Whose frames have numbers of their own, in the features and, as far as a byte goes, the labels."""
+    table = FrameTable.blank([str(number) for number in range(len(lengths))], lengths, 2, boundary)  # type: ignore[arg-type]
+    count = 1
+    for features, labels in table.utterances():
+        numbers = torch.arange(count, count + len(features))
+        features.copy_(torch.stack([numbers, -numbers], 1))
+        labels.copy_(numbers % 251)
+        count += len(features)
+    return table
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=60),
+    context=st.integers(0, 5),
+    batch_size=st.integers(1, 30),
+    more=st.floats(1.0, 4.0),
+    boundary=st.sampled_from(["zero", "bleed"]),
+    seed=st.integers(0, 99),
+)
+def test_each_frame_is_seen_once_an_epoch_in_its_own_window(
+    lengths: list[int], context: int, batch_size: int, more: float, boundary: str, seed: int
+) -> None:
+    """Whatever the shards: what a step looks at lies on the device when it does."""
+    table = table_of(lengths, boundary)
+    whole = Frames.of(table, context, CPU)
+    least = max(lengths) + 2 * context + batch_size + 2 * context * -(-batch_size // min(lengths))
+    streamed = Streamed(table, context, CPU, int(2 * 8 * least * more) + 8, batch_size)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(2):
+        rows, labels = streamed.begin(streamed.draw(generator))
+        seen = []
+        for step in range(len(rows) // batch_size + (len(rows) % batch_size > 0)):
+            streamed.before(step)
+            batch = slice(step * batch_size, (step + 1) * batch_size)
+            windows = streamed.windows.index_select(0, rows[batch].long())
+            frames = windows.view(len(windows), -1, 2)[:, context, 0].long() - 1
+            assert torch.equal(windows, whole.windows.index_select(0, whole.first[frames].long()))
+            assert torch.equal(labels[batch], whole.labels[frames])
+            seen.append(frames)
+        assert torch.equal(torch.cat(seen).sort().values, torch.arange(len(whole)))
+
+
+def test_an_order_is_random_within_and_between_shards() -> None:
+    streamed = Streamed(table_of([50] * 40), 2, CPU, 2 * 8 * 600, 16)
+    shards = streamed.draw(torch.Generator().manual_seed(0))
+    again = streamed.draw(torch.Generator().manual_seed(1))
+    assert len(shards) > 3
+    assert sorted(torch.cat([shard.utterances for shard in shards]).tolist()) == list(range(40))
+    assert shards[0].utterances.tolist() != again[0].utterances.tolist() != sorted(again[0].utterances.tolist())
+    assert (shards[0].places.diff().abs() <= 3).float().mean() < 0.05
+
+
+def test_a_run_learns_as_from_the_whole_and_repeats_and_resumes_to_the_bit(tmp_path: Path, corpus_cache: Path) -> None:
+    (tmp_path / "cache").symlink_to(corpus_cache)
+    whole, _ = trained(SMALL, tmp_path)
+    training, folder = prepared(STREAMED, tmp_path)
+    assert isinstance(training.train, Streamed)
+    outcome = run(training, folder)
+    assert outcome.metrics["val/accuracy"] == pytest.approx(whole.metrics["val/accuracy"], abs=0.03)
+    assert outcome.data_digest == whole.data_digest
+    expected = (folder.path / "best.pt").read_bytes()
+    with folder.lease() as writer:
+        writer.set_aside()
+    for epochs in (1, 2):
+        training, folder = prepared(STREAMED, tmp_path)
+        run(training, folder, stop_after=epochs)
+    again, folder = trained(STREAMED, tmp_path)
+    assert again.metrics == outcome.metrics and (folder.path / "best.pt").read_bytes() == expected
+
+
+def test_what_fits_is_held_whole(tmp_path: Path, corpus_cache: Path) -> None:
+    (tmp_path / "cache").symlink_to(corpus_cache)
+    training, _ = prepared([*SMALL, "data.device_budget=1"], tmp_path)
+    assert isinstance(training.train, Frames)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (
+            ["data.device_budget=1e-5"],
+            r"data.device_budget=1e-05: expected at least 0.000\d+ GB, two shards of a batch",
+        ),
+        (["data.device_budget=0"], "data.device_budget: expected greater than 0, found 0"),
+        (
+            ["data.device_budget=0.001", "averaging=ema"],
+            "data.device_budget: an average's batch norms are measured on all frames; give averaging=none",
+        ),
+    ],
+)
+def test_a_budget_that_can_not_be_is_refused(
+    overrides: list[str], said: str, tmp_path: Path, corpus_cache: Path
+) -> None:
+    (tmp_path / "cache").symlink_to(corpus_cache)
+    with pytest.raises(UserError, match=said):
+        prepared([*SMALL, *overrides], tmp_path)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_sees_the_same_frames(tmp_path: Path, corpus_cache: Path) -> None:
+    (tmp_path / "cache").symlink_to(corpus_cache)
+    outcomes = [trained([*STREAMED, f"device={device}"], tmp_path / device)[0] for device in ("cpu", "cuda")]
+    assert outcomes[0].metrics["train/loss"] == pytest.approx(outcomes[1].metrics["train/loss"], rel=1e-3)
