@@ -47,6 +47,7 @@ def gpu(frames: int, rounds: int) -> int:
     print(f"floor: a product of {_SIDE} x {_SIDE} {_product(half):,.0f} TFLOP/s, a copy {_copy():.2f} TB/s", flush=True)
     print(f"\n{'an epoch of ' + f'{frames:,}' + ' frames, a step':40}{'products':>10}{'host':>10}{'graph':>10}  ratio")
     codes = [_compare(name, [*model, *_LARGE], half, frames, rounds) for name, model in _MODELS.items()]
+    _stream(half, frames, rounds)
     print(f"\n{'runs of 3x512 at once':40}{'all':>14}{'each':>14}  against one", flush=True)
     alone = 0.0
     for number in _TOGETHER:
@@ -91,6 +92,31 @@ def _compare(name: str, overrides: list[str], precision: str, frames: int, round
     same = learned["host"] == learned["graph"] and _same_weights(ways["host"][0], ways["graph"][0])
     print("    the same losses and weights to the bit" if same else "    NOT the same losses and weights", flush=True)
     return 0 if same else 1
+
+
+def _stream(precision: str, frames: int, rounds: int) -> None:
+    """A line: an epoch whose frames pass through the device in shards, against one that has them there."""
+    from ablate.bench import made
+    from ablate.training import step
+
+    dtype, size = ("bf16", 2) if precision == "bf16" else ("fp32", 4)
+    given = [*_MODELS["5x1024 BN GELU dropout"], *_LARGE, f"precision={precision}", f"data.dtype={dtype}"]
+    given += ["device=cuda", f"epochs={rounds + 1}"]
+    budget = frames * 28 * size / 4e9
+    seconds: dict[str, list[float]] = {"held": [], "streamed": []}
+    trainings = [made.training([*given, *more], frames) for more in ([], [f"data.device_budget={budget}"])]
+    graphs = [step.captured(training) for training in trainings]
+    for number in range(rounds + 1):
+        for way, training, graph in zip(seconds, trainings, graphs, strict=True):
+            started = time.perf_counter()
+            step.learn(training, [{}] * number, lambda: None, lambda *state: None, graph)
+            seconds[way].append(time.perf_counter() - started)
+    ratios = [held / streamed for held, streamed in zip(*(each[1:] for each in seconds.values()), strict=True)]
+    print(
+        f"streamed through a quarter of its {frames * 28 * size / 1e9:.2f} GB: {statistics.median(ratios):.2f} of the "
+        f"speed of what is held whole ({min(ratios):.2f} to {max(ratios):.2f})",
+        flush=True,
+    )
 
 
 def _same_weights(one: Training, other: Training) -> bool:
