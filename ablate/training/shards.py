@@ -6,7 +6,6 @@ Windows would be (2 context + 1) times as much to copy, and utterances in their 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -15,25 +14,32 @@ from torch import Tensor
 
 from ablate.recipe.data.table import FrameTable
 
-_SLOTS = 2  # shards on the device at once: one to train on, and the next
+_SLOTS = 8  # shards on the device at once, of which one is being replaced
 
 
 @dataclass(frozen=True)
-class Shard:
-    """Some utterances, and in the random order of their frames the place (frames,) of each in a slot, and its label."""
+class Epoch:
+    """Shards of utterances, and the frames in the order of the epoch's rounds, of which each mixes those of 7 shards.
 
-    utterances: Tensor
-    places: Tensor
+    `rows` (frames,) int32 of the view, `labels` (frames,) uint8, and how many `frames` there are by the end of a round.
+    A shard comes in the round `first`, and leaves after `last`, its frames divided among these.
+    """
+
+    shards: list[Tensor]
+    rows: Tensor
     labels: Tensor
+    frames: list[int]
+    first: list[int]
+    last: list[int]
 
 
 class Streamed:
     """A split on the host, of which so many bytes of features lie on the device.
 
-    An epoch takes the utterances in a random order, as many as a slot holds, and the frames of each such shard in a
-    random order. `windows` is the overlapping view of both slots, whose memory stays the same, so that a step on it can
-    be captured; its rows of the present epoch are what `begin` gives. Raises `ValueError` for a budget in which no
-    shard has a batch.
+    An epoch takes the utterances in a random order, in shards, one after the other into the place of the one that has
+    been there longest; a batch's frames are drawn from all shards that are there. `windows` is the overlapping view of
+    them, whose memory stays the same, so that a step on it can be captured. Raises `ValueError` for a budget so small
+    that a batch might need a shard that has left.
     """
 
     def __init__(self, table: FrameTable, context: int, device: torch.device, budget: int, batch_size: int) -> None:
@@ -41,14 +47,16 @@ class Streamed:
         self.labels = table.labels
         self._sizes = table.lengths + 2 * context  # rows of each utterance with what its windows reach
         self._ends = table.lengths.cumsum(0)
+        self._batch_size = batch_size
         row = table.features.element_size() * table.num_mfcc
-        total = int(self._sizes.sum())
-        self._slot = min(budget // (_SLOTS * row), total)
-        # A shard of fewer frames than a batch, and then another, would be three that a step needs.
-        least = int(self._sizes.max()) + batch_size + 2 * context * math.ceil(batch_size / int(table.lengths.min()))
-        if self._slot < min(least, total):
-            needed = _SLOTS * row * least / 1e9
-            raise ValueError(f"expected at least {needed:.2g} GB, two shards of a batch and the longest utterance")
+        longest, shortest, total = int(self._sizes.max()), int(table.lengths.min()), int(self._sizes.sum())
+        slot = budget // (_SLOTS * row)
+        # Then even the smallest shard, and hence a round, has a batch's frames, and no step is in three rounds.
+        least = 3 * longest + 2 * math.ceil((batch_size + _SLOTS) * (shortest + 2 * context) / shortest)
+        if slot < least:
+            raise ValueError(f"expected at least {_SLOTS * row * least / 1e9:.2g} GB, {_SLOTS} shards of some batches")
+        self._number = math.ceil(total / (slot - longest))
+        self._slot = min(slot, total)
         rows, width = _SLOTS * self._slot, (2 * context + 1) * table.num_mfcc
         self._rows = torch.zeros(rows, table.num_mfcc, dtype=table.features.dtype, device=device)
         self.windows = self._rows.as_strided((rows - 2 * context, width), (table.num_mfcc, 1))
@@ -56,8 +64,7 @@ class Streamed:
         self._staged = torch.empty(self._slot, table.num_mfcc, dtype=table.features.dtype, pin_memory=on_gpu)
         self._side = torch.cuda.Stream() if on_gpu else None  # type: ignore[no-untyped-call]
         self._pool = ThreadPoolExecutor(1, "shards")
-        self._shards: Sequence[Shard] = ()
-        self._batch_size = batch_size
+        self._shards: list[Tensor] = []
         self._staging: Future[int] | None = None
         self._copied: list[torch.cuda.Event] = []  # of each shard of the epoch, on a GPU
         self._next = 0
@@ -65,31 +72,44 @@ class Streamed:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def draw(self, generator: torch.Generator) -> list[Shard]:
-        """An epoch's shards."""
+    def draw(self, generator: torch.Generator) -> Epoch:
+        """An epoch's shards and order."""
         utterances = torch.randperm(len(self._sizes), generator=generator)
-        ends = self._sizes[utterances].cumsum(0)
-        shards = []
-        begin = 0
-        while begin < len(utterances):
-            before = int(ends[begin - 1]) if begin else 0
-            end = int(torch.searchsorted(ends, before + self._slot, right=True))
-            shards.append(self._shuffled(utterances[begin:end], generator))
-            begin = end
-        return shards
+        sizes = self._sizes[utterances]
+        middles = sizes.cumsum(0) - sizes // 2
+        # As many rows in each as can be, so that none is much smaller than the others.
+        of_each = torch.bincount(middles * self._number // int(sizes.sum()), minlength=self._number)
+        shards = list(torch.split(utterances, of_each.tolist()))
+        rounds = max(1, len(shards) - _SLOTS + 2)
+        first = [max(0, number - _SLOTS + 2) for number in range(len(shards))]
+        last = [min(number, rounds - 1) for number in range(len(shards))]
+        of_round: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(rounds)]
+        for number, shard in enumerate(shards):
+            rows, labels = self._shuffled(shard, generator)
+            parts = last[number] - first[number] + 1
+            rows += number % _SLOTS * self._slot
+            for part, some in enumerate(zip(rows.tensor_split(parts), labels.tensor_split(parts), strict=True)):
+                of_round[first[number] + part].append(some)
+        mixed = []
+        for parts_of_shards in of_round:
+            rows, labels = (torch.cat(each) for each in zip(*parts_of_shards, strict=True))
+            order = torch.randperm(len(rows), generator=generator)
+            mixed.append((rows[order], labels[order]))
+        frames = torch.tensor([len(rows) for rows, _ in mixed]).cumsum(0).tolist()
+        rows, labels = (torch.cat(each) for each in zip(*mixed, strict=True))
+        return Epoch(shards, rows, labels, frames, first, last)
 
-    def begin(self, shards: Sequence[Shard]) -> tuple[Tensor, Tensor]:
-        """The rows (frames,) of `windows` and the labels (frames,) of an epoch of these shards, on the device."""
+    def begin(self, epoch: Epoch) -> tuple[Tensor, Tensor]:
+        """The rows (frames,) of `windows` and the labels (frames,) of an epoch, on the device."""
         if self._staging:
             self._staging.result()  # of an epoch that was ended early
-        self._shards, self._next, self._copied = shards, 0, []
-        ends = torch.tensor([len(shard.places) for shard in shards]).cumsum(0).tolist()
+        self._shards, self._next, self._copied = epoch.shards, 0, []
         # The steps, from 0, in which a shard is needed first, and before which the one that has its slot is done with.
-        self._needed = [0, *(end // self._batch_size for end in ends[:-1])]
-        self._free = [0, 0, *((end - 1) // self._batch_size + 1 for end in ends)]
+        self._needed = [epoch.frames[first - 1] // self._batch_size if first else 0 for first in epoch.first]
+        done = [(epoch.frames[last] - 1) // self._batch_size + 1 for last in epoch.last]
+        self._free = [0] * _SLOTS + done
         self._stage(0, None)
-        rows = torch.cat([shard.places + number % _SLOTS * self._slot for number, shard in enumerate(shards)])
-        return rows.to(self._device), torch.cat([shard.labels for shard in shards]).to(self._device)
+        return epoch.rows.to(self._device), epoch.labels.to(self._device)
 
     def before(self, step: int) -> None:
         """Have on the device what this step, from 0, needs, and begin to copy what has room."""
@@ -97,28 +117,29 @@ class Streamed:
             if self._needed[self._next] > step and not (self._staging and self._staging.done()):
                 break
             self._copy()
-        for number, copied in enumerate(self._copied):
+        for number in range(len(self._copied)):
             if self._needed[number] == step:
-                torch.cuda.current_stream().wait_event(copied)
+                torch.cuda.current_stream().wait_event(self._copied[number])
 
-    def _shuffled(self, utterances: Tensor, generator: torch.Generator) -> Shard:
+    def _shuffled(self, utterances: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The places (frames,) in a slot and the labels (frames,) of a shard's frames, in random order."""
         lengths, sizes = self.table.lengths[utterances], self._sizes[utterances]
         order = torch.randperm(int(lengths.sum()), generator=generator)
         within = torch.arange(len(order)) - torch.repeat_interleave(lengths.cumsum(0) - lengths, lengths)
         places = within + torch.repeat_interleave(sizes.cumsum(0) - sizes, lengths)
         frames = within + torch.repeat_interleave(self._ends[utterances] - lengths, lengths)
-        return Shard(utterances, places[order].int(), self.labels[frames[order]])
+        return places[order].int(), self.labels[frames[order]]
 
     def _stage(self, number: int, copied: torch.cuda.Event | None) -> None:
         if number < len(self._shards):
             self._staging = self._pool.submit(self._gather, self._shards[number], copied)
 
-    def _gather(self, shard: Shard, copied: torch.cuda.Event | None) -> int:
+    def _gather(self, utterances: Tensor, copied: torch.cuda.Event | None) -> int:
         """Put a shard's rows in a line, in memory that a GPU can read; how many."""
         if copied:
             copied.synchronize()
-        sizes = self._sizes[shard.utterances]
-        first = self.table.centre[self._ends[shard.utterances] - self.table.lengths[shard.utterances]] - self._context
+        sizes = self._sizes[utterances]
+        first = self.table.centre[self._ends[utterances] - self.table.lengths[utterances]] - self._context
         within = torch.arange(int(sizes.sum())) - torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes)
         rows = within + torch.repeat_interleave(first.long(), sizes)
         torch.index_select(self.table.features, 0, rows, out=self._staged[: len(rows)])
