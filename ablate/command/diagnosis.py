@@ -86,19 +86,52 @@ def mistakes(composer: Composer, overrides: Sequence[str], *, multirun: bool = F
     if of_hydra := _mistakes_of_hydra(composer):
         with composer.without_hydra() as plain:
             return [*of_hydra, *mistakes(plain, overrides, multirun=multirun)]
-    found, sound = list[str](), list[str]()
-    for override in sorted(overrides, key=lambda each: not composer.is_group(name_of(each))):
+    found, sound = dict[str, str](), list[str]()
+    ordered = sorted(overrides, key=lambda each: not composer.is_group(name_of(each)))
+    for override in ordered:
         if said := slip(composer, override, multirun=multirun):
-            found.append(said)
-            continue
-        try:
-            composed = composer.compose([*sound, override])
-            if "${" in override:
-                resolve(composed)
+            found[override] = said
+        else:
             sound.append(override)
+    while (wrong := _first_that_does_not_compose(composer, sound)) is not None:
+        found[wrong[0]] = wrong[1]
+        sound.remove(wrong[0])
+    return [*(found[each] for each in ordered if each in found), *_wrong_values(composer, sound)]
+
+
+def _first_that_does_not_compose(composer: Composer, overrides: Sequence[str]) -> tuple[str, str] | None:
+    """The first of the overrides with which those before it do not compose, and what is said of it."""
+    try:
+        _compose(composer, overrides)
+        return None
+    except Exception as error:
+        if culprit := _named(error, overrides):
+            before = overrides[: overrides.index(culprit) + 1]
+            return culprit, of_composition(error, composer, before)
+    for number in range(1, len(overrides) + 1):  # a composition each, since the error does not say whose it is
+        try:
+            _compose(composer, overrides[:number])
         except Exception as error:
-            found.append(of_composition(error, composer, [*sound, override]))
-    return [*found, *_wrong_values(composer, sound)]
+            return overrides[number - 1], of_composition(error, composer, overrides[:number])
+    return None
+
+
+def _compose(composer: Composer, overrides: Sequence[str]) -> None:
+    composed = composer.compose(overrides)
+    if any("${" in each for each in overrides):
+        resolve(composed)
+
+
+def _named(error: Exception, overrides: Sequence[str]) -> str | None:
+    """The override that Hydra's error is about, where it names a key or an option that only one of them gives."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        name = str(error.missing_cfg_file).rpartition("/")[0]
+    elif isinstance(error, ConfigCompositionException) and (key := re.match("Could not override '(.+?)'", str(error))):
+        name = key[1].partition("@")[0]
+    else:
+        return None
+    about = [each for each in overrides if name_of(each) == name]
+    return about[0] if len(about) == 1 else None
 
 
 def _mistakes_of_hydra(composer: Composer) -> list[str]:
