@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -45,7 +45,7 @@ _STOPPING = "stopping after this epoch; once more stops at once"
 
 @dataclass(frozen=True)
 class Run:
-    """What a run is: its config with the options chosen, its data, its key, and what it is called."""
+    """What a run is: its config with the options chosen, its data, its key, and how to find what it is called."""
 
     config: Config
     choices: dict[str, str]
@@ -53,7 +53,12 @@ class Run:
     corpus: Any
     fingerprint: str
     folder: RunFolder
-    name: str
+    call: Callable[[], str]
+
+    @cached_property
+    def name(self) -> str:
+        """What it is called; empty where all of it is default."""
+        return self.call()
 
     @property
     def title(self) -> str:
@@ -111,12 +116,15 @@ def identify(composed: DictConfig, screen: Screen, differences: Differences | No
     with refusing():
         fingerprint = corpus.fingerprint(places.cache, screen.track)
     folder = RunFolder(places, key(config, fingerprint))
-    if config["study"]["arm"]:
-        name = config["study"]["arm"]
-    else:
+    if not config["study"]["arm"]:
         team.check(config)
+
+    def name() -> str:
+        if config["study"]["arm"]:
+            return config["study"]["arm"]
         told = differences(config, choices) if differences else [each for each in overrides if _is_of_the_run(each)]
-        name = " ".join(told)
+        return " ".join(told)
+
     return Run(config, choices, overrides, corpus, fingerprint, folder, name)
 
 
