@@ -31,7 +31,13 @@ def _confirm(arguments: list[str]) -> int:
 
     places = Layout(asked.output_dir)
     given = again.given(places, asked.overrides)
-    wanted = _wanted(gather([places.output_dir], asked.name), asked.arm)
+    study = gather([places.output_dir], asked.name)
+    if study.stage_of:
+        raise UserError(
+            f"{study.plan['study']}: a stage, on a part of the data; `ablate resume {study.stage_of}` goes on to all "
+            "of them, whose best arm can be confirmed"
+        )
+    wanted = _wanted(study, asked.arm)
     _, command = again.recorded(places, asked.name)
     own = [each for each in given if not is_of_hydra(each)]
     overrides = [*again.allowed([*again.beside(command, wanted), *wanted], own), *own]

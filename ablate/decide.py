@@ -40,12 +40,12 @@ def _decide(arguments: list[str]) -> int:
     study = gather([places.output_dir], asked.name)
     from ablate.report.judging import judgement
 
-    judged = judgement(study)
+    judged, name = judgement(study), study.plan["study"]  # of a stage, where that is what there is
     if asked.text is not None:
         decided = _decision(study, judged, asked.text, asked.by or _user())
-        known = reading.decisions(places, asked.name)
+        known = reading.decisions(places, name)
         refuse(each for each in known if isinstance(each, str))  # a line that is written anew would be lost
-        store.add_decision(places, asked.name, [*(each for each in known if not isinstance(each, str)), decided])
+        store.add_decision(places, name, [*(each for each in known if not isinstance(each, str)), decided])
     screen = Screen()
     for line in lines(study, judged) or [f"{asked.name}: nothing is decided yet"]:
         screen.say(line)

@@ -8,6 +8,7 @@ from ablate.display import harmless
 from ablate.error import UserError
 from ablate.record import reading
 from ablate.record.layout import Layout
+from ablate.record.reading import DecisionRecord
 from ablate.report.gather import Study
 
 if TYPE_CHECKING:
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
 
 
 def lines(study: Study, judgement: Judgement | None) -> list[str]:
-    """A line a decision, with what no longer holds of its evidence; a malformed one is named in its place."""
+    """A line a decision, with what no longer holds of its evidence; a malformed one is named in its place.
+
+    What was decided on a stage before comes first, judged by what there is now.
+    """
     try:
-        decided = reading.decisions(Layout(study.output_dirs[0]), study.plan["study"])
+        decided = _decided(study)
     except UserError as error:
         return [str(error)]
     from ablate.study.decision import overturned
@@ -34,3 +38,8 @@ def lines(study: Study, judgement: Judgement | None) -> list[str]:
             said += f" -- NO LONGER AS IT STOOD: {'; '.join(changed)}" if changed else ""
         found.append(harmless(said))
     return found
+
+
+def _decided(study: Study) -> list[DecisionRecord | str]:
+    before = _decided(study.before) if study.before else []
+    return [*before, *reading.decisions(Layout(study.output_dirs[0]), study.plan["study"])]

@@ -41,7 +41,13 @@ def test_a_part_of_the_data_says_which_arms_go_on(
     assert "8 runs are left, here or with team-mates" in first
     assert {cell[1] for key, cell in cells(tmp_path, "acts-0.2").items() if _has_ended(tmp_path, key)} == {0}
 
+    decided = said(capsys, "decide", "acts", "keep relu: fast", "--by", "ann")
+    assert decided.startswith("decision 1, ") and decided.endswith("by ann: keep relu: fast\n")
+    assert main(["confirm", "acts"]) == 2
+    assert "acts-0.2: a stage, on a part of the data; `ablate resume acts` goes on" in capsys.readouterr().err
+
     whole = said(capsys, "resume", "acts", "team.member=1", "team.size=1")
+    assert "by ann: keep relu: fast" in said(capsys, "decide", "acts"), "of a stage before"
     assert "stage 2 of 2, on 100 % of the data: " in whole and "next: " in whole
     went_on, grid = cells(tmp_path, "acts"), cells(tmp_path, "acts-0.2")
     assert 4 <= len({arm for arm, _ in went_on.values()}) <= 8 and len(went_on) < 16
