@@ -49,12 +49,15 @@ def _wanted(study: Study, arm: str | None) -> list[str]:
     """The overrides of the study that confirms an arm. Raises `UserError` where there is nothing to confirm."""
     from ablate.report.confirmation import best, confirmation
     from ablate.report.judging import judgement
+    from ablate.report.words import why_no_verdict
 
     judged = judgement(study)
     name = study.plan["study"]
+    if judged is None:
+        raise UserError(f"{name}: {why_no_verdict(study)}; `ablate resume {name}` goes on with it")
     if arm is not None and (arm not in study.arms or arm == study.plan["baseline"]):
         raise UserError(f"--arm {arm}: expected an arm of {name} but its baseline: {', '.join(study.arms[1:])}")
-    picked = arm or (best(judged) if judged else None)
+    picked = arm or best(judged)
     if picked is None:
         raise UserError(f"{name}: no arm looks better than the baseline, so that there is nothing to confirm")
     found = confirmation(study, picked)

@@ -63,7 +63,7 @@ def _decision(study: Study, judged: Judgement | None, text: str, by: str) -> Dec
     words = {each.arm: each.word for each in judged.verdicts}
     return {
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "by": by,
+        "by": " ".join(by.split()),
         "text": text,
         "plan_id": study.plan["plan_id"],
         "seeds": judged.look.seeds,

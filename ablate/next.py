@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import math
 import sys
 from collections import Counter
@@ -38,7 +37,7 @@ def _next(arguments: list[str]) -> int:
 
 def _lines(study: Study, budget: float) -> list[str]:
     from ablate.report.judging import judgement
-    from ablate.report.staging import staging
+    from ablate.report.staging import of_those_that_may_be_best, staging
     from ablate.study.following import following
 
     judged = judgement(study)
@@ -47,21 +46,19 @@ def _lines(study: Study, budget: float) -> list[str]:
     seconds = _seconds(study)
     if study.waiting or study.stage_of or judged.look.seeds < 2 or not judged.verdicts:
         return next_steps(study, judged)
-    if staged := staging(study):  # what was left behind is not gone after
-        going = [each for each in judged.verdicts if each.arm in staged.promotion.may_be_best]
-        judged = dataclasses.replace(judged, verdicts=going)
+    every, judged = judged, of_those_that_may_be_best(judged, staging(study))
     undecided = [each for each in judged.verdicts if each.word == "undecided"]
     runs = Counter(cell["arm"] for cell in study.cells)
     found = following(judged, runs, seconds, budget)
     if not undecided:
-        return next_steps(study, judged)
+        return next_steps(study, every)
     if found is None and (any_time := following(judged, runs, seconds)):
         return [
             f"--hours is too little for the first of {len(undecided)} undecided arms; all of them take {any_time.runs} "
             f"runs, about {duration(any_time.seconds)}"
         ]
     if found is None:
-        return next_steps(study, judged)
+        return next_steps(study, every)
     lines = [f"{arm}: undecided; {seeds - runs[arm]} more seeds, to {seeds}" for arm, seeds in found.seeds.items()]
     lines += [f"{arm}: undecided, and left for want of time" for arm in found.left]
     settled = len(judged.verdicts) - len(undecided)

@@ -37,13 +37,14 @@ def _resume(arguments: list[str]) -> int:
     from ablate.multirun.sweep import multirun
 
     places = Layout(asked.output_dir)
-    plan, command = again.recorded(places, asked.name)
+    name = again.whole(places, asked.name)
+    plan, command = again.recorded(places, name)
     given = again.given(places, asked.overrides)
     own = [each for each in given if not is_of_hydra(each)]
-    own += again.stores(places, asked.name, own)
+    own += again.stores(places, name, own)
     overrides = [*again.allowed(command["overrides"], own), *own]
     grows = any(name_of(each) in _GROWTH for each in own)
-    with again.composer(places, asked.name, command, given) as composer:
+    with again.composer(places, name, command, given) as composer:
         return multirun(composer, overrides, ["resume", *arguments], None if grows else plan)
 
 

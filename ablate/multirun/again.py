@@ -25,12 +25,25 @@ def recorded(places: Layout, name: str) -> tuple[PlanRecord, CommandRecord]:
     """
     command = reading.command(places, name)
     stages = command.get("stages", {}) if command else {}
-    plan = reading.plan(places, next(iter(stages), name))  # later stages grow as they go
+    first = next(iter(stages), name)
+    plan = reading.plan(places, first)  # later stages grow as they go
+    if plan is None and first != name:
+        raise UserError(
+            f"{places.plan(first)}: not there, which is the plan of the study's first stage; give the study's own "
+            "command, which writes it"
+        )
     if plan is None:
         raise UserError(f"{name}: no such study in {places.output_dir}; {nearest(name, reading.studies(places))}")
     if command is None:
         raise UserError(f"{places.command(name)}: not there; give the study's own command, which writes it")
     return plan, command
+
+
+def whole(places: Layout, name: str) -> str:
+    """The study of which a study of this name is a stage: itself, where it is none."""
+    command = reading.command(places, name)
+    last = next(reversed(command.get("stages", {name: 1.0})), name) if command else name
+    return last if reading.command(places, last) else name
 
 
 def given(places: Layout, overrides: Sequence[str]) -> list[str]:

@@ -16,6 +16,7 @@ from ablate.record import reading, store
 from ablate.record.layout import Layout
 from ablate.record.reading import CommandRecord
 from ablate.record.status import ENDED
+from ablate.record.store import RunFolder
 from ablate.report.gather import Study, gather
 from ablate.report.staging import promoted
 from ablate.study.stage import stage_name
@@ -47,17 +48,20 @@ def turns(composer: Composer, overrides: Sequence[str], asked: Asked, name: str)
         head = f"stage {number} of {len(stages)}, on {100 * part:g} % of the data"
         given = [each for each in overrides if name_of(each) not in _OF_A_STAGE]
         given += [f"study.name={quoted(stage)}", "study.stages=null", f"{_FRACTION}={part}"]
+        if number < len(stages):  # which all seeds of all arms have seen, whatever the last one leaves out
+            given = [*(each for each in given if name_of(each) != "study.stop"), "study.stop=[]"]
         whole = dataclasses.replace(ask(composer, given), command=command)
         known = _known(places, stage)
         turn = _turn(whole, before, known)
-        if number < len(stages) and not _left(turn, known):
+        is_planned = known is not None and {cell.key for cell in turn.cells} <= {cell["key"] for cell in known.cells}
+        if number < len(stages) and is_planned and not _left(turn, known, places):
             screen.say(f"{head}, has ended: `ablate report {stage}`")
         else:
             while True:
                 screen.say(f"{head}: {_how_many(turn, whole)}")
                 yield turn
                 known = _known(places, stage)
-                if left := _left(turn, known):
+                if left := _left(turn, known, places):
                     which = "what comes next" if number < len(stages) or before else "the rest"
                     screen.say(f"{head}: {left} runs are left, here or with team-mates; {which} is known after them")
                     return
@@ -73,6 +77,8 @@ def _check(asked: Asked, overrides: Sequence[str], parts: Sequence[float]) -> No
     what = f"study.stages={list(parts)}"
     if any(later <= earlier for earlier, later in itertools.pairwise(parts)):
         raise UserError(f"{what}: expected growing parts of the data, such as [0.1,1.0]")
+    if len({f"{part:g}" for part in parts}) < len(parts):
+        raise UserError(f"{what}: two of these parts would have one name; give parts that are further apart")
     if _FRACTION in [*map(name_of, overrides), *(factor.name for factor in asked.factors)]:
         raise UserError(f"{what}: each stage sets {_FRACTION}, which is given too; leave one of them out")
     if (design := asked.base["study"]["design"]) not in _DESIGNS:
@@ -103,15 +109,17 @@ def _turn(whole: Asked, before: Study | None, known: Study | None) -> Asked:
 
 
 def _as_ended(whole: Asked, known: Study | None) -> Asked:
-    """The first stage: it is not begun again for seeds that the study is given after it."""
-    keys = {cell["key"] for cell in known.cells} if known and not known.waiting else set[str]()
-    kept = [cell for cell in whole.cells if cell.key in keys]
-    return dataclasses.replace(whole, cells=kept) if kept and len(kept) == len(keys) else whole
+    """The first stage: it is not begun again for seeds that the study is given after it, but for arms that are new."""
+    if known is None or known.waiting or not {cell.key for cell in whole.cells} & {cell["key"] for cell in known.cells}:
+        return whole
+    seeds = {cell["seed"] for cell in known.cells}
+    return dataclasses.replace(whole, cells=[cell for cell in whole.cells if cell.seed in seeds])
 
 
-def _left(turn: Asked, known: Study | None) -> int:
-    """How many runs of a turn have not ended, as far as is known."""
-    return sum(known is None or known.statuses.get(cell.key) not in ENDED for cell in turn.cells)
+def _left(turn: Asked, known: Study | None, places: Layout) -> int:
+    """How many runs of a turn have not ended, as far as is known here and from team-mates."""
+    ended = {key for key, status in known.statuses.items() if status in ENDED} if known else set[str]()
+    return sum(cell.key not in ended and RunFolder(places, cell.key).status() not in ENDED for cell in turn.cells)
 
 
 def _how_many(turn: Asked, whole: Asked) -> str:

@@ -59,7 +59,14 @@ def lines(study: Study) -> list[str]:
     if (judged := judgement(confirming)) is None or judged.look.seeds < 2:
         return [f"on fresh seeds: nothing yet; `ablate status {name}` says how far it is"]
     which = f"on fresh seeds ({judged.look.seeds} of {name})"
-    return [f"{which}: {each.arm} {100 * (each.effect or 0):+.2f} points, {each.word}" for each in judged.verdicts]
+    found = [f"{which}: {each.arm} {100 * (each.effect or 0):+.2f} points, {each.word}" for each in judged.verdicts]
+    joined = sorted({cell["seed"] for cell in confirming.cells} & {cell["seed"] for cell in study.cells})
+    if joined:
+        found.append(
+            f"of these seeds {', '.join(map(str, joined))} have joined the study since, so that its own verdicts and "
+            "these are no two proofs"
+        )
+    return found
 
 
 def typed(overrides: list[str]) -> str:

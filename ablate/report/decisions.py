@@ -33,8 +33,10 @@ def lines(study: Study, judgement: Judgement | None) -> list[str]:
             found.append(harmless(each))
             continue
         said = f"decision {number}, {each['time'][:10]}, by {each['by']}: {each['text']}"
-        if each["evidence"] != now and judgement:
-            changed = overturned(each["verdicts"], judgement.verdicts, judgement.margin)
+        if each["evidence"] != now:
+            changed = ["there is no verdict any more"]
+            if judgement:
+                changed = overturned(each["verdicts"], judgement.verdicts, judgement.margin)
             said += f" -- NO LONGER AS IT STOOD: {'; '.join(changed)}" if changed else ""
         found.append(harmless(said))
     return found

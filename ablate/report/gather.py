@@ -135,8 +135,8 @@ def gather(output_dirs: Sequence[Path], name: str) -> Study:
         notes.append(str(error))
     last = list(stages)[-1] if stages else name
     study = Study(
-        plan, {}, {}, {}, _seeds_asked(plan, smaller), _places_of_data(home, name), list(output_dirs), notes,
-        parts=stages, before=before, stage_of=last if last != name else None,
+        plan, {}, {}, {}, _seeds_asked(plan, smaller, is_a_stage=before is not None), _places_of_data(home, name),
+        list(output_dirs), notes, parts=stages, before=before, stage_of=last if last != name else None,
     )  # fmt: skip
     elsewhere = Elsewhere(_stores(study, places[0]), _in_wandb(study, home))
     for cell in plan["cells"]:
@@ -259,15 +259,17 @@ def _unlike(study: Study) -> list[str]:
     return found
 
 
-def _seeds_asked(plan: PlanRecord, others: Sequence[PlanRecord]) -> tuple[int, ...]:
+def _seeds_asked(plan: PlanRecord, others: Sequence[PlanRecord], *, is_a_stage: bool) -> tuple[int, ...]:
     """The numbers of seeds that were asked for: those planned before any result was seen, and each addition.
 
-    A smaller plan counts where a verdict could be seen: two seeds at least, and all of a member's share done.
+    A smaller plan counts where a verdict could be seen: two seeds at least, and all of a member's share done. Of a
+    stage it may have fewer arms, since others join.
     """
     arms = {cell["arm"] for cell in plan["cells"]}
     numbers = {len({cell["seed"] for cell in plan["cells"]})}
     for other in others:
-        is_alike = {cell["arm"] for cell in other["cells"]} == arms and other["baseline"] == plan["baseline"]
+        has_its_arms = is_a_stage or {cell["arm"] for cell in other["cells"]} == arms
+        is_alike = has_its_arms and other["baseline"] == plan["baseline"]
         seeds = len({cell["seed"] for cell in other["cells"]})
         if is_alike and 2 <= seeds < max(numbers) and _was_seen(other):
             numbers.add(seeds)

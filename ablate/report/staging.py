@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -11,6 +12,7 @@ from ablate.report.gather import Study, machine_of
 
 if TYPE_CHECKING:
     from ablate.study.stage import Promotion, Run
+    from ablate.study.verdict import Judgement
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,14 @@ def staging(study: Study) -> Staging | None:
         ratio = sum(other for _, other in known) / sum(one for one, _ in known)
         of_all = len(seeds) * sum(other or (one or 0.0) * ratio for one, other in spent.values())
     return Staging(before, found, _ranks(study, before, both), len(both), _spent(study), of_all)
+
+
+def of_those_that_may_be_best(judgement: Judgement, found: Staging | None) -> Judgement:
+    """The verdicts that are worth more runs: after a stage not on arms that it has left behind."""
+    if found is None:
+        return judgement
+    going = [each for each in judgement.verdicts if each.arm in found.promotion.may_be_best]
+    return dataclasses.replace(judgement, verdicts=going)
 
 
 def lines(study: Study, found: Staging | None) -> list[str]:
@@ -140,7 +150,11 @@ def _spent(study: Study) -> float:
 
 
 def _ranks(study: Study, before: Study, arms: Sequence[str]) -> tuple[float, float, float] | None:
-    """Spearman's correlation of mean accuracies with its interval (Bonett and Wright 2000)."""
+    """Spearman's correlation of mean accuracies with its interval (Bonett and Wright 2000).
+
+    Of equal or opposite ranks the interval is that of the nearest other correlation, for which two change places: they
+    are no proof that there is no other.
+    """
     if len(arms) < 4:
         return None
     import math
@@ -154,5 +168,6 @@ def _ranks(study: Study, before: Study, arms: Sequence[str]) -> tuple[float, flo
         return None
     rho = float(np.corrcoef(here, there)[0, 1])
     half = 1.96 * math.sqrt((1 + rho**2 / 2) / (len(arms) - 3))
-    centre = math.atanh(max(min(rho, 1 - 1e-9), -1 + 1e-9))
-    return rho, math.tanh(centre - half), math.tanh(centre + half)
+    nearest = 1 - 12 / (len(arms) * (len(arms) ** 2 - 1))
+    centre = math.atanh(max(min(rho, nearest), -nearest))
+    return rho, min(rho, math.tanh(centre - half)), max(rho, math.tanh(centre + half))

@@ -176,16 +176,19 @@ def command(study: Study, name: str, *further: str) -> str:
 def next_steps(study: Study, judgement: Judgement | None) -> list[str]:
     """What to run next."""
     missing = sum(study.tally[status] for status in ("missing", "running", "failed"))
+    of = dataclasses.replace(study, plan={**study.plan, "study": study.stage_of or study.plan["study"]})
     if missing:
-        return [f"next: {missing} of {len(study.cells)} runs are left; `{resume(study)}` runs them"]
+        return [f"next: {missing} of {len(study.cells)} runs are left; `{resume(of)}` runs them"]
     staged = staging.staging(study)
     if study.stage_of or (staged and not staged.promotion.is_settled):
-        of = dataclasses.replace(study, plan={**study.plan, "study": study.stage_of or study.plan["study"]})
         return [f"next: `{resume(of)}` runs, on more of the data, what these show to be worth it"]
     if judgement is None:
         return []
     from ablate.study.following import is_within_reach
 
+    judgement = staging.of_those_that_may_be_best(judgement, staged)
+    if not judgement.verdicts and staged:
+        return ["next: only the baseline may still be the best; nothing that would change that is left to run"]
     if not judgement.verdicts:
         return ["next: give a factor two levels, such as arch=cylinder,pyramid"]
     if judgement.look.seeds < 2:

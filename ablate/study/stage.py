@@ -26,7 +26,8 @@ KEPT = 0.9
 
 _KEPT_AT_FIRST = 0.7  # before the later stage has shown anything: what it shows asks for more where that is needed
 _AUDITED = 2  # rejected arms that go along, which the agreement would be judged too well without
-_REGULARIZERS = ("regularization", "augmentation", "arch.dropout")  # a part of the data says nothing of what they do
+# Whose effect a part of the data says nothing of.
+_REGULARIZERS = ("regularization", "augmentation", "arch.dropout", "optimizer.weight_decay")
 _RHO = np.linspace(0.05, 0.99, 40)
 _RHO_PRIOR = (4.0, 1.5)
 _SPREAD = np.geomspace(0.2, 5.0, 17)  # of the later stage, in that of the earlier one

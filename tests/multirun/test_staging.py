@@ -75,6 +75,25 @@ def test_a_part_of_the_data_says_which_arms_go_on(
     more = said(capsys, "resume", "acts", "study.seeds=3", "team.size=null", "study.dry_run=true")
     assert "has ended" in more
     assert {seed for _, seed in cells(tmp_path, "acts-0.2").values()} == {0, 1}, "its first stage is not begun again"
+    assert "runs are left" not in said(capsys, "resume", "acts", "team.size=null", "study.dry_run=true")
+
+    # What `ablate next` gives: more seeds, but for arms that have enough.
+    stop = f"study.stop=['{next(arm for arm, _ in went_on.values() if 'gelu' not in arm)}: 1']"
+    grown = said(capsys, "resume", "acts", "study.seeds=3", stop, "team.size=null")
+    assert "stage 1 of 2, on 20 % of the data, has ended" in grown and cells(tmp_path, "acts-0.2") == grid
+    now = cells(tmp_path, "acts")
+    assert {seed for _, seed in now.values()} == {0, 1, 2}
+    assert re.search(r"A look after \d more seed", said(capsys, "report", "acts")), "with a reserve of its own"
+    assert "acts was another plan before" not in said(capsys, "resume", "acts-0.2", "team.size=null")
+    assert cells(tmp_path, "acts") == now, "the name of a stage goes on with the study as it is"
+
+    joined = [each.replace(",mish", ",mish,linear") for each in STUDY]
+    assert main(["run", *tiny, *joined]) == 2 and "linear" in capsys.readouterr().err
+    fewer = [each.replace("gelu,relu,tanh", "gelu,tanh").replace("=acts", "=few") for each in STUDY]
+    said(capsys, "run", *tiny, *fewer)
+    more_arms = said(capsys, "run", *tiny, *(each.replace("=acts", "=few") for each in STUDY))
+    assert {arm for arm, _ in cells(tmp_path, "few-0.2").values()} == {arm for arm, _ in grid.values()}
+    assert "stage 1 of 2, on 20 % of the data: all 8 arms" in more_arms, "an arm that is new has its first stage"
 
     other = [each.replace("gelu,relu", "relu,gelu") for each in grid_alone]
     replanned = said(capsys, "run", *tiny, *other, "data.fraction=0.2", "study.name=acts-0.2")
@@ -92,6 +111,7 @@ def _has_ended(folder: Path, key: str) -> bool:
     [
         (["study.stages=[1.0,0.1]"], "study.stages=[1.0, 0.1]: expected growing parts of the data"),
         (["study.stages=[0.1]"], "study.stages: "),
+        (["study.stages=[0.1,0.10000001,1.0]"], "two of these parts would have one name"),
         (["study.stages=[0.0,1.0]"], "study.stages"),
         (["study.stages=[0.1,1.0]", "data.fraction=0.5"], "each stage sets data.fraction, which is given too"),
         (["study.stages=[0.1,1.0]", "data.fraction=0.5,1.0"], "each stage sets data.fraction, which is given too"),

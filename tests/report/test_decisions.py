@@ -1,5 +1,6 @@
 """`ablate decide`, `ablate next`: the real commands on records alone."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_decision_stands_until_later_runs_overturn_it(capsys: pytest.CaptureFixture[str]) -> None:
     recorded(Path("outputs"), TABLE)
     assert "nothing is decided yet" in said(capsys, "decide", "shapes")
-    told = said(capsys, "decide", "shapes", "keep pyramid:\nbetter", "--by", "ann\x1b[31m")
+    told = said(capsys, "decide", "shapes", "keep pyramid:\nbetter", "--by", "\nann\x1b[31m")
     assert told.startswith("decision 1, ") and r"by ann\x1b[31m: keep pyramid: better" in told
     assert "keep pyramid: better" in said(capsys, "report", "shapes") and "NO LONGER" not in said(
         capsys, "decide", "shapes"
@@ -94,3 +95,12 @@ def test_next_says_first_what_is_missing_or_that_nothing_is(capsys: pytest.Captu
     assert "`ablate confirm clear`" in said(capsys, "next", "clear")
     recorded(Path("outputs"), {BASE: [0.5], PYRAMID: [0.6]}, name="one")
     assert "study.seeds=3" in said(capsys, "next", "one")
+
+
+def test_a_decision_without_its_evidence_is_pointed_out(capsys: pytest.CaptureFixture[str]) -> None:
+    places = recorded(Path("outputs"), TABLE)
+    said(capsys, "decide", "shapes", "keep pyramid", "--by", "ann")
+    shutil.rmtree(places.runs)
+    assert "NO LONGER AS IT STOOD: there is no verdict any more" in said(capsys, "decide", "shapes")
+    assert main(["confirm", "shapes"]) == 2
+    assert "no verdict yet: no seed has all of its runs; `ablate resume shapes` goes on" in capsys.readouterr().err
