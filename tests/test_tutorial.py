@@ -142,7 +142,8 @@ def check_quotes(group: Group) -> None:
 
 def masked(line: str) -> str:
     """What of a line is the same in a training that is cut down."""
-    line = re.sub(r"\b[0-9a-f]{16}\b|[+-]?\d[\d.,]*", "#", line)
+    line = re.sub(r"\b[0-9a-f]{16}\b", "key", line)
+    line = re.sub(r"[+-]?\d[\d.,]*", "#", line)
     line = re.sub(r"plan \w+-\w+", "plan #", line)
     return " ".join(re.sub(r"[-+=?] (better|worse|equivalent|undecided).*", "verdict", line).split())
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ablate.config.compose import Composer
-from ablate.config.override import name_of, quoted
+from ablate.config.override import name_of, quoted, with_list
 from ablate.display import Screen
 from ablate.error import UserError
 from ablate.multirun.cells import Asked, ask
@@ -49,7 +49,7 @@ def turns(composer: Composer, overrides: Sequence[str], asked: Asked, name: str)
         given = [each for each in overrides if name_of(each) not in _OF_A_STAGE]
         given += [f"study.name={quoted(stage)}", "study.stages=null", f"{_FRACTION}={part}"]
         if number < len(stages):  # which all seeds of all arms have seen, whatever the last one leaves out
-            given = [*(each for each in given if name_of(each) != "study.stop"), "study.stop=[]"]
+            given = [*(each for each in given if name_of(each) != "study.stop"), with_list("study.stop", [])]
         whole = dataclasses.replace(ask(composer, given), command=command)
         known = _known(places, stage)
         turn = _turn(whole, before, known)

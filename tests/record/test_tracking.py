@@ -309,7 +309,7 @@ def test_the_printed_command_syncs_a_resumed_offline_run_with_each_epoch_once(
     assert [row["epoch"] for row in run.epochs] == list(range(1, 31)) and run.state == "finished"
 
 
-@pytest.mark.parametrize("fault", ["none", "503 for seconds", "403", "gone"])
+@pytest.mark.parametrize("fault", ["none", "503 for seconds", "gone"])  # 403 is told apart by the tests of one run
 def test_four_members_meet_in_one_project_whatever_the_server_does(
     fault: str, folder: Path, server: WandbServer, environment: dict[str, str]
 ) -> None:
@@ -325,8 +325,8 @@ def test_four_members_meet_in_one_project_whatever_the_server_does(
     deadline = time.monotonic() + 120
     while not any(run.epochs for run in server.runs.values()) and time.monotonic() < deadline:
         time.sleep(0.02)
-    server.fail = {"503 for seconds": 503, "403": 403}.get(fault, 0)
     if fault == "503 for seconds":
+        server.fail = 503
         threading.Timer(4, setattr, (server, "fail", 0)).start()
     if fault == "gone":
         server.stop()
@@ -344,5 +344,5 @@ def test_four_members_meet_in_one_project_whatever_the_server_does(
         assert {f"member={record['member']}", "design=grid"} <= set(run.tags)
         assert run.config["optimizer"]["lr"] == {"sgd": 0.1, "adamw": 0.001}[record["choices"]["optimizer"]]
         assert run.summary["best/val/accuracy"] == record["metrics"]["val/accuracy"]
-    if fault in ("403", "gone"):
+    if fault == "gone":
         assert all("`ablate sync rates` uploads" in stdout for stdout, _, _ in ended)
