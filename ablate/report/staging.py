@@ -66,6 +66,9 @@ def of_those_that_may_be_best(judgement: Judgement, found: Staging | None) -> Ju
 
 def lines(study: Study, found: Staging | None) -> list[str]:
     """The same in words; none where there is none."""
+    if found is None and study.before:
+        which = study.before.plan["study"]
+        return [f"runs of the stage before, {which}, are not there: what it says of this one is told when they are"]
     if found is None:
         return []
     from ablate.display import duration
