@@ -120,8 +120,8 @@ def prepare(config: Config, corpus: Corpus, fingerprint: str, screen: Screen, ta
     train, val = tables.get(config, fingerprint, lambda: data.tables(config, corpus, fingerprint, screen))
     if config["batch_size"] > len(train.labels):
         raise UserError(
-            f"batch_size={config['batch_size']}: the training split has only {len(train.labels)} frames; give a smaller "
-            "one, or a larger part of the data"
+            f"batch_size={config['batch_size']}: the training split has only {len(train.labels)} frames; give a "
+            "smaller one, or a larger part of the data"
         )
     steps_an_epoch = len(train.labels) // config["batch_size"]
     steps = steps_an_epoch * config["epochs"]
