@@ -9,6 +9,7 @@ from pathlib import Path
 from ablate.command.frame import framed
 from ablate.config.compose import is_of_hydra
 from ablate.config.override import name_of
+from ablate.error import UserError
 from ablate.record.layout import Layout
 
 _GROWTH = ("study.seeds", "study.stop", "team.size")  # what may be changed of a plan, on demand
@@ -42,6 +43,8 @@ def _resume(arguments: list[str]) -> int:
     given = again.given(places, asked.overrides)
     own = [each for each in given if not is_of_hydra(each)]
     own += again.stores(places, name, own)
+    if any(name_of(each) == "study.stages" for each in own):
+        raise UserError(f"study.stages: {name} was planned with its own; the study's own command begins others anew")
     overrides = [*again.allowed(command["overrides"], own), *own]
     grows = any(name_of(each) in _GROWTH for each in own)
     with again.composer(places, name, command, given) as composer:

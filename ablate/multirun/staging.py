@@ -41,7 +41,8 @@ def turns(composer: Composer, overrides: Sequence[str], asked: Asked, name: str)
     screen, places = Screen(progress=asked.base["progress"]), Layout(Path(asked.base["output_dir"]))
     stages = {stage_name(name, part, is_last=part == parts[-1]): part for part in parts}
     command: CommandRecord = {**asked.command, "stages": stages}
-    if reading.plan(places, name) is None:
+    only_looks = asked.base["study"]["dry_run"] or asked.base["study"]["coverage"]
+    if reading.plan(places, name) is None and not (only_looks and reading.command(places, name)):
         store.write_command(places, name, command)
     before: Study | None = None
     for number, (stage, part) in enumerate(stages.items(), 1):

@@ -36,7 +36,10 @@ def lines(study: Study, judgement: Judgement | None) -> list[str]:
         if each["evidence"] != now:
             changed = ["there is no verdict any more"]
             if judgement:
-                changed = overturned(each["verdicts"], judgement.verdicts, judgement.margin)
+                evidence = each["verdicts"]
+                if study.before:  # what a stage has left behind is not contradicted by it
+                    evidence = {arm: word for arm, word in evidence.items() if arm in study.arms}
+                changed = overturned(evidence, judgement.verdicts, judgement.margin)
             said += f" -- NO LONGER AS IT STOOD: {'; '.join(changed)}" if changed else ""
         found.append(harmless(said))
     return found

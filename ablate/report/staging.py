@@ -44,16 +44,19 @@ def staging(study: Study) -> Staging | None:
     before = study.before
     if before is None or before.waiting or any(not _accuracies(before, arm) for arm in before.arms[:1]):
         return None
-    seeds = list(dict.fromkeys(cell["seed"] for of in (before, study) for cell in of.cells))
-    found = promoted(study, before, dict.fromkeys(before.arms, seeds))
+    planned = list(dict.fromkeys(cell["seed"] for cell in before.cells))
+    own = {arm: [cell["seed"] for cell in study.cells if cell["arm"] == arm] for arm in before.arms}
+    # An arm may have been given more seeds than others since; of one that has a single one, more may be wanted.
+    seeds = {arm: of if len(of) > 1 else planned for arm, of in own.items()}
+    found = promoted(study, before, seeds)
     both = [arm for arm in study.arms if _accuracies(study, arm) and arm in before.arms]
     spent = {arm: (_seconds(before, arm), _seconds(study, arm)) for arm in before.arms}
     known = [(one, other) for one, other in spent.values() if one and other]
     of_all = None
     if known:
         ratio = sum(other for _, other in known) / sum(one for one, _ in known)
-        of_all = len(seeds) * sum(other or (one or 0.0) * ratio for one, other in spent.values())
-    return Staging(before, found, _ranks(study, before, both), len(both), _spent(study), of_all)
+        of_all = sum(len(seeds[arm]) * (other or (one or 0.0) * ratio) for arm, (one, other) in spent.items())
+    return Staging(before, found, _ranks(study, before, both), len(both), seconds(study), of_all)
 
 
 def of_those_that_may_be_best(judgement: Judgement, found: Staging | None) -> Judgement:
@@ -147,9 +150,10 @@ def _seconds(study: Study, arm: str) -> float | None:
     return fmean(each.get("seconds", 0.0) for each in results) if results else None
 
 
-def _spent(study: Study) -> float:
+def seconds(study: Study) -> float:
+    """What all runs of a study took, those of the stages before it too."""
     here = sum(each.get("seconds", 0.0) for each in study.results.values())
-    return here + (_spent(study.before) if study.before else 0.0)
+    return here + (seconds(study.before) if study.before else 0.0)
 
 
 def _ranks(study: Study, before: Study, arms: Sequence[str]) -> tuple[float, float, float] | None:

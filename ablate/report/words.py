@@ -223,7 +223,7 @@ def noise(judgement: Judgement) -> list[str]:
 
 def _costs(study: Study, judgement: Judgement) -> list[str]:
     """What all of it took, and what that is for each arm that is settled."""
-    seconds = sum(each.get("seconds", 0.0) for each in study.results.values())
+    seconds = staging.seconds(study)
     settled = sum(each.word != "undecided" for each in judgement.verdicts)
     if not seconds:
         return []
