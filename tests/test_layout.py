@@ -51,7 +51,6 @@ COVERED_ELSEWHERE = {
     "next.py": "report/test_decisions.py",
     "search.py": "multirun/test_search.py",
     "report/confirmation.py": "test_resume.py",
-    "report/staging.py": "multirun/test_staging.py",
     "bench/staging.py": "study/test_stage.py",
     "command/refusal.py": "command/test_diagnosis.py",
     "config/override.py": "command/test_line.py",

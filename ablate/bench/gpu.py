@@ -22,13 +22,17 @@ if TYPE_CHECKING:
     from ablate.training.step import Learned
 
 _COURSE = 36_091_157  # frames of train-clean-100
-_FULL = ["arch.norm=batch", "arch.activation=gelu", "regularization=dropout"]
+PLAIN = ["arch.norm=none", "arch.activation=relu"]
+FULL = ["arch.norm=batch", "arch.activation=gelu", "regularization=dropout"]
+"""What stands beside the products of the models that are measured: as little as can be, and what is usual."""
+
+LARGE = ["arch.depth=5", "data.context=20", "batch_size=2048"]
+
 _MODELS = {
-    "5x1024 ReLU": ["arch.width=1024", "arch.norm=none", "arch.activation=relu"],
-    "5x1024 BN GELU dropout": ["arch.width=1024", *_FULL],
-    "5x1037 BN GELU dropout, as of a budget": ["arch.width=1037", *_FULL],
+    "5x1024 ReLU": ["arch.width=1024", *PLAIN],
+    "5x1024 BN GELU dropout": ["arch.width=1024", *FULL],
+    "5x1037 BN GELU dropout, as of a budget": ["arch.width=1037", *FULL],
 }
-_LARGE = ["arch.depth=5", "data.context=20", "batch_size=2048"]
 _SMALL = ["arch.depth=3", "arch.width=512", "data.context=10", "batch_size=1024", "regularization=dropout"]
 _TOGETHER = (1, 2, 4, 8)
 _EPOCHS = 5  # of each that shares the GPU
@@ -46,7 +50,7 @@ def gpu(frames: int, rounds: int) -> int:
     print(f"{torch.cuda.get_device_name()}; torch {torch.__version__}, CUDA {torch.version.cuda}; {half}")
     print(f"floor: a product of {_SIDE} x {_SIDE} {_product(half):,.0f} TFLOP/s, a copy {_copy():.2f} TB/s", flush=True)
     print(f"\n{'an epoch of ' + f'{frames:,}' + ' frames, a step':40}{'products':>10}{'host':>10}{'graph':>10}  ratio")
-    codes = [_compare(name, [*model, *_LARGE], half, frames, rounds) for name, model in _MODELS.items()]
+    codes = [_compare(name, [*model, *LARGE], half, frames, rounds) for name, model in _MODELS.items()]
     _stream(half, frames, rounds)
     print(f"\n{'runs of 3x512 at once':40}{'all':>14}{'each':>14}  against one", flush=True)
     alone = 0.0
@@ -100,7 +104,7 @@ def _stream(precision: str, frames: int, rounds: int) -> None:
     from ablate.training import step
 
     dtype, size = ("bf16", 2) if precision == "bf16" else ("fp32", 4)
-    given = [*_MODELS["5x1024 BN GELU dropout"], *_LARGE, f"precision={precision}", f"data.dtype={dtype}"]
+    given = [*_MODELS["5x1024 BN GELU dropout"], *LARGE, f"precision={precision}", f"data.dtype={dtype}"]
     given += ["device=cuda", f"epochs={rounds + 1}"]
     budget = frames * 28 * size / 4e9
     seconds: dict[str, list[float]] = {"held": [], "streamed": []}

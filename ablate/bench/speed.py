@@ -16,18 +16,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ablate.bench import data
-
-if TYPE_CHECKING:
-    pass
+from ablate.bench.gpu import FULL, LARGE, PLAIN
 
 _PROCESSES = 2  # which show how far runs of the benchmark differ
-_FULL = ["arch.norm=batch", "arch.activation=gelu", "regularization=dropout"]
-_MODELS = {"Linear ReLU": ["arch.norm=none", "arch.activation=relu"], "BN GELU dropout": _FULL}
-_LARGE = ["data.context=20", "arch.depth=5", "arch.width=1024", "batch_size=2048"]
-_LOOP = ["data.context=20", "arch.depth=3", "arch.width=512", "batch_size=1024", *_FULL]
+_MODELS = {"Linear ReLU": PLAIN, "BN GELU dropout": FULL}
+_LOOP = ["data.context=20", "arch.depth=3", "arch.width=512", "batch_size=1024", *FULL]
 _EPOCH = 8_000  # frames
 _UTTERANCES = 60  # of the whole command
 _WHOLE_ROUNDS = 2
@@ -93,7 +88,8 @@ def _lines(folder: Path) -> dict[str, _Pair]:
     for precision in ("fp32", "bf16"):
         given = [f"precision={precision}", f"data.dtype={precision}", "device=cpu", "epochs=1"]
         for name, model in _MODELS.items():
-            found[f"a step of 5x1024 {name}, {precision} | its matrix products"] = _step([*given, *_LARGE, *model])
+            overrides = [*given, *LARGE, "arch.width=1024", *model]
+            found[f"a step of 5x1024 {name}, {precision} | its matrix products"] = _step(overrides)
         found[f"windows of 41 frames, {precision} | index_select of the view"] = _gather(precision)
         found[f"an epoch of 3x512, {precision} | the course's loop, fp32"] = _epoch([*given, *_LOOP])
     found["2 runs of 3x512 at once, a thread each | one after the other"] = _together(folder)

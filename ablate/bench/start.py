@@ -35,7 +35,7 @@ def start(rounds: int) -> int:
             **{what: _command(folder, words) for what, words in (_OF_HYDRA | _OF_TORCH).items()},
         }
         for command in commands.values():
-            command()  # which writes it
+            command()  # which writes the bytecode of what it imports
         seconds: dict[str, list[float]] = {what: [] for what in commands}
         for _ in range(rounds):
             for what, command in commands.items():

@@ -42,7 +42,7 @@ def recorded(places: Layout, name: str) -> tuple[PlanRecord, CommandRecord]:
 def whole(places: Layout, name: str) -> str:
     """The study of which a study of this name is a stage: itself, where it is none."""
     command = reading.command(places, name)
-    last = next(reversed(command.get("stages", {name: 1.0})), name) if command else name
+    *_, last = command.get("stages", [name]) if command else [name]
     return last if reading.command(places, last) else name
 
 

@@ -119,8 +119,8 @@ def _as_ended(whole: Asked, known: Study | None) -> Asked:
 
 def _left(turn: Asked, known: Study | None, places: Layout) -> int:
     """How many runs of a turn have not ended, as far as is known here and from team-mates."""
-    ended = {key for key, status in known.statuses.items() if status in ENDED} if known else set[str]()
-    return sum(cell.key not in ended and RunFolder(places, cell.key).status() not in ENDED for cell in turn.cells)
+    statuses = known.statuses if known else {}
+    return sum((statuses.get(cell.key) or RunFolder(places, cell.key).status()) not in ENDED for cell in turn.cells)
 
 
 def _how_many(turn: Asked, whole: Asked) -> str:

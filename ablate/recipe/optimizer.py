@@ -300,9 +300,11 @@ def on_device(optimizer: torch.optim.Optimizer, rate: Tensor) -> Iterator[None]:
     kept = [dict(group) for group in groups]
     for group in groups:
         group |= {"lr": rate, "capturable": True} if "capturable" in group else {"lr": rate}
-    yield
-    for group, before in zip(groups, kept, strict=True):
-        group.update(before)
+    try:
+        yield
+    finally:  # a capture may fail
+        for group, before in zip(groups, kept, strict=True):
+            group.update(before)
 
 
 def _takes_two_gradients(optimizer: torch.optim.Optimizer) -> bool:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import shlex
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -278,41 +277,36 @@ def _close(run: Any, succeeded: bool, mode: Mode) -> str | None:
 
     A service that retries for ever, as it does with the manifest of a table, is ended: the run's own file has all.
     """
-    import wandb
-
     flag = "--include-online " if mode == "online" else ""
     how_to_sync = f"wandb sync {flag}{shlex.quote(str(Path(run.settings.sync_dir)))}"
-    ended = threading.Event()
 
-    def end() -> None:
-        ended.set()
-        _end_service()
+    def finish() -> bool:
+        try:
+            run.finish(exit_code=0 if succeeded else 1)
+        except TimeoutError:
+            return False
+        return True
 
-    watch = threading.Timer(run.settings.finish_timeout + _GRACE_SECONDS, end)
-    watch.daemon = True
-    watch.start()
     try:
-        run.finish(exit_code=0 if succeeded else 1)
+        if not within_seconds(finish, run.settings.finish_timeout + _GRACE_SECONDS):
+            return how_to_sync
     except TimeoutError:
+        _end_service()
         return how_to_sync
-    except Exception:
-        if not ended.is_set():
-            raise
-        with contextlib.suppress(Exception):  # which it tells a service that is no more
-            wandb.teardown()  # so that the next run begins one of its own
-        return how_to_sync
-    finally:
-        watch.cancel()
     return None if mode == "online" and _has_ended(run) else how_to_sync
 
 
 def _end_service() -> None:
+    """End wandb's own process, so that the next run begins another."""
     import psutil
+    import wandb
 
     for process in psutil.Process().children():
         with contextlib.suppress(psutil.Error):
             if process.name().startswith("wandb-core"):
                 process.kill()
+    with contextlib.suppress(Exception, SystemExit):  # it asks a process that is no more, and exits with its code
+        wandb.teardown()
 
 
 def _has_ended(run: Any) -> bool:

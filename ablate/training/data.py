@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,12 @@ class Frames:
 
     def before(self, step: int) -> None:
         """Have what this step needs: all is there."""
+
+    def spread(self, size: int) -> Iterator[Tensor]:
+        """The rows of all frames, some `size` of them at a time, of which each batch has some of all of the split."""
+        batches = math.ceil(len(self) / size)
+        for batch in range(batches):
+            yield self.first[batch::batches]
 
 
 def load(config: Config, corpus: Corpus, screen: Screen) -> tuple[Recordings, Recordings]:

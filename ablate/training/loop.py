@@ -66,10 +66,11 @@ def loop(training: Training, writer: Writer, tracker: Tracker, screen: Screen, i
         while not (interruption.asked or _is_over(training, progress)):
             epoch, started = len(progress.rows) + 1, time.perf_counter()
 
+            was_refused = bool(graph and graph.refused)
             learned = learn(training, progress.rows, bar.advance, bar.state, graph)
-            if graph and graph.refused and not progress.rows:
-                screen.say(f"each step is launched by the host, kernel by kernel: no CUDA graph ({graph.refused})")
             trained_seconds = time.perf_counter() - started
+            if graph and graph.refused and not was_refused:
+                screen.say(f"each step is launched by the host, kernel by kernel: no CUDA graph ({graph.refused})")
             measure_batch_norms(training)
             judged = validate(training) if np.isfinite(learned.loss) else None
             progress.diverged = judged is None or not np.isfinite(judged.loss)

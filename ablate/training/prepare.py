@@ -180,8 +180,6 @@ def _model(config: Config, num_inputs: int) -> nn.Sequential:
         problems.append(f"max_params={config['max_params']}: the model has {size} parameters; choose a smaller arch")
     if config["batch_size"] == 1 and any(isinstance(module, nn.BatchNorm1d) for module in model):
         problems.append("batch_size=1: a batch norm needs at least 2 frames a batch; or take arch.norm=layer or none")
-    if config["data"].get("device_budget") is not None and config["averaging"]["_target_"].rpartition(".")[2] != "none":
-        problems.append("data.device_budget: an average's batch norms are measured on all frames; give averaging=none")
     refuse(problems)
     return model
 

@@ -6,6 +6,7 @@ Windows would be (2 context + 1) times as much to copy, and utterances in their 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -66,7 +67,7 @@ class Streamed:
         self._pool = ThreadPoolExecutor(1, "shards")
         self._shards: list[Tensor] = []
         self._staging: Future[int] | None = None
-        self._copied: list[torch.cuda.Event] = []  # of each shard of the epoch, on a GPU
+        self._copied: dict[int, torch.cuda.Event] = {}  # on a GPU, by the step that needs it: the last of its shards is
         self._next = 0
 
     def __len__(self) -> int:
@@ -103,7 +104,7 @@ class Streamed:
         """The rows (frames,) of `windows` and the labels (frames,) of an epoch, on the device."""
         if self._staging:
             self._staging.result()  # of an epoch that was ended early
-        self._shards, self._next, self._copied = epoch.shards, 0, []
+        self._shards, self._next, self._copied = epoch.shards, 0, {}
         # The steps, from 0, in which a shard is needed first, and before which the one that has its slot is done with.
         self._needed = [epoch.frames[first - 1] // self._batch_size if first else 0 for first in epoch.first]
         done = [(epoch.frames[last] - 1) // self._batch_size + 1 for last in epoch.last]
@@ -117,9 +118,18 @@ class Streamed:
             if self._needed[self._next] > step and not (self._staging and self._staging.done()):
                 break
             self._copy()
-        for number in range(len(self._copied)):
-            if self._needed[number] == step:
-                torch.cuda.current_stream().wait_event(self._copied[number])
+        if copied := self._copied.get(step):
+            torch.cuda.current_stream().wait_event(copied)
+
+    def spread(self, size: int) -> Iterator[Tensor]:
+        """The rows of all frames but the last incomplete batch's, each batch of seven shards; the same each time.
+
+        A batch is as large as a step's, whatever `size`: that is what the shards are kept for.
+        """
+        rows, _ = self.begin(self.draw(torch.Generator().manual_seed(0)))
+        for step in range(len(rows) // self._batch_size):
+            self.before(step)
+            yield rows[step * self._batch_size : (step + 1) * self._batch_size]
 
     def _shuffled(self, utterances: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The places (frames,) in a slot and the labels (frames,) of a shard's frames, in random order."""
@@ -155,7 +165,7 @@ class Streamed:
             with torch.cuda.stream(self._side):
                 slot.copy_(self._staged[:size], non_blocking=True)
             copied = self._side.record_event()
-            self._copied.append(copied)
+            self._copied[self._needed[self._next]] = copied
         else:
             slot.copy_(self._staged[:size])
         self._next += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -145,22 +144,21 @@ def _step(training: Training, windows: Tensor, labels: Tensor) -> tuple[Tensor, 
 def measure_batch_norms(training: Training) -> None:
     """Give an average's batch norms their statistics: the means, over batches, of those of all training frames.
 
-    The batches are as large as validation's and the same each time, each spread evenly over the split, so that it looks
+    The batches are the same each time, and each is spread over as much of the split as the device has, so that it looks
     like the whole. There is neither augmentation nor dropout.
     """
-    model, data = training.validated, training.train
+    model = training.validated
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
-    if model is training.model or not norms or not isinstance(data, Frames):
+    if model is training.model or not norms:
         return
     model.eval()
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a mean in which all batches count alike
         norm.train()
-    batches = math.ceil(len(data) / _EVALUATION_BATCH)
-    for batch in range(batches):
+    for rows in training.train.spread(_EVALUATION_BATCH):
         with machine.autocast(training.device, training.config["precision"]):
-            model(gathered(training, data, data.first[batch::batches]))
+            model(gathered(training, training.train, rows))
 
 
 @torch.no_grad()

@@ -34,6 +34,9 @@ def test_a_part_of_the_data_says_which_arms_go_on(
     assert "stage 1 of 2, on 20 % of the data: all 8 arms" in dry
     assert "16 runs are left, here or with team-mates; what comes next is known after them" in dry
     assert len(cells(tmp_path, "acts-0.2")) == 16 and not (tmp_path / "outputs/runs").exists()
+    command = (tmp_path / "outputs/studies/acts/command.json").read_text()
+    said(capsys, "run", *tiny, *(each.replace("[0.2,", "[0.5,") for each in STUDY), "study.dry_run=true")
+    assert (tmp_path / "outputs/studies/acts/command.json").read_text() == command, "a look changes nothing"
     waiting = said(capsys, "status", "acts")
     assert "study acts-0.2" in waiting
 
@@ -87,8 +90,9 @@ def test_a_part_of_the_data_says_which_arms_go_on(
     assert "acts was another plan before" not in said(capsys, "resume", "acts-0.2", "team.size=null")
     assert cells(tmp_path, "acts") == now, "the name of a stage goes on with the study as it is"
 
-    joined = [each.replace(",mish", ",mish,linear") for each in STUDY]
-    assert main(["run", *tiny, *joined]) == 2 and "linear" in capsys.readouterr().err
+    assert main(["resume", "acts", "study.stages=[0.5,1.0]"]) == 2
+    assert "study.stages: acts was planned with its own" in capsys.readouterr().err
+
     fewer = [each.replace("gelu,relu,tanh", "gelu,tanh").replace("=acts", "=few") for each in STUDY]
     said(capsys, "run", *tiny, *fewer)
     more_arms = said(capsys, "run", *tiny, *(each.replace("=acts", "=few") for each in STUDY))

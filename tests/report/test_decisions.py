@@ -104,3 +104,11 @@ def test_a_decision_without_its_evidence_is_pointed_out(capsys: pytest.CaptureFi
     assert "NO LONGER AS IT STOOD: there is no verdict any more" in said(capsys, "decide", "shapes")
     assert main(["confirm", "shapes"]) == 2
     assert "no verdict yet: no seed has all of its runs; `ablate resume shapes` goes on" in capsys.readouterr().err
+
+
+def test_seeds_that_have_joined_the_study_confirm_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    recorded(Path("outputs"), TABLE)
+    recorded(Path("outputs"), {BASE: TABLE[BASE], PYRAMID: TABLE[PYRAMID]}, name="shapes-confirm")
+    told = said(capsys, "report", "shapes")
+    assert "on fresh seeds (3 of shapes-confirm): arch=pyramid " in told
+    assert "of these seeds 0, 1, 2 have joined the study since" in told

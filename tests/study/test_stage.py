@@ -123,3 +123,11 @@ def test_of_simulated_studies_the_best_arm_is_kept_and_half_is_saved() -> None:
     found = [staging.staged(0.85, np.random.default_rng([3, number])) for number in range(40)]
     assert sum(each.is_kept for each in found) >= 34, "nine in ten, but for chance"
     assert np.mean([each.saved for each in found]) > 0.55
+
+
+@pytest.mark.parametrize(
+    "level", ["regularization=l2", "augmentation=time_mask", "arch.dropout=0.3", "optimizer.weight_decay=0.1"]
+)
+def test_what_regularizes_is_the_arm_without_it(level: str) -> None:
+    usual = f"{level.partition('=')[0]}=none"
+    assert stage.without_regularizers(f"arch=b,{level}", f"arch=a,{usual}") == f"arch=b,{usual}"

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ablate.recipe import optimizer as optimizers
 from ablate.training import step
 from ablate.training.graph import Captured, can_capture
 from ablate.training.prepare import Training
@@ -61,6 +62,15 @@ def test_a_step_that_asks_nothing_of_the_host_gives_the_same_bits(overrides: lis
 def test_on_a_cpu_there_is_nothing_to_capture(output_dir: Path) -> None:
     training, _ = prepared([*SMALL, "device=cpu"], output_dir)
     assert not can_capture(training) and step.captured(training) is None
+
+
+def test_a_step_that_fails_leaves_the_optimizer_as_it_was(output_dir: Path) -> None:
+    """As a capture may, after which steps are launched one by one, and a checkpoint is written."""
+    training, _ = prepared([*SMALL, "device=cpu"], output_dir)
+    before = training.optimizer.state_dict()["param_groups"]
+    with pytest.raises(RuntimeError), optimizers.on_device(training.optimizer, torch.tensor(0.5)):
+        raise RuntimeError
+    assert training.optimizer.state_dict()["param_groups"] == before
 
 
 OPTIMIZERS = "sgd momentum nesterov adam adamw nadam radam rmsprop adadelta".split()
