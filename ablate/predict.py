@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from ablate.display import Screen
 from ablate.error import UserError, refusing
 from ablate.file import write_atomically
 from ablate.record import layout, reading
+from ablate.record.key import as_before
 from ablate.record.layout import Layout
 
 if TYPE_CHECKING:
@@ -117,7 +118,11 @@ def _config(run: Path, overrides: Sequence[str]) -> Config:
     recorded = reading.config(run)
     if recorded is None:
         raise UserError(f"{path}: not there, and it says where the data are; copy the whole folder of the run")
-    of_the_run = {name: value for name, value in recorded.items() if name in (*GROUPS, *_OF_THE_RUN)}
+    of_the_run = {
+        name: as_before(name, value) if isinstance(value, Mapping) else value
+        for name, value in recorded.items()
+        if name in (*GROUPS, *_OF_THE_RUN)
+    }
     composed = OmegaConf.create({**resolve(compose([])), **of_the_run})  # all else is this machine's
     if isinstance(of_the_run.get("data"), dict):
         composed["data"]["leave_out"] = None  # what was left out of training says nothing of the test split

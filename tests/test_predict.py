@@ -176,3 +176,15 @@ def test_what_was_left_out_of_training_is_not_asked_for(folder: Path) -> None:
     Path("list.txt").unlink()
     (run,) = Path("outputs/runs").iterdir()
     assert predict([run.name]) == 0
+
+
+def test_a_run_that_was_recorded_before_some_keys_were_there_predicts(folder: Path) -> None:
+    corpus(folder / "speech")
+    key = study(folder / "speech")[0]
+    config = Path("outputs/runs") / key / "config.yaml"
+    lines = config.read_text().splitlines(keepends=True)
+    before = [line for line in lines if not line.startswith(("  device_budget:", "  bias:", "averaging:"))]
+    before.remove("  _target_: ablate.recipe.averaging.none\n")
+    assert len(lines) == len(before) + 4
+    config.write_text("".join(before))
+    assert predict([key]) == 0
