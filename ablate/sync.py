@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ablate.command.frame import framed
 from ablate.config.spelling import nearest
 from ablate.display import Screen
 from ablate.error import IncompleteError, UserError
-from ablate.record import lookup, reading, store, tracking, upload, wandb_settings
+from ablate.record import lookup, reading, upload, wandb_settings
 from ablate.record.layout import Layout
+from ablate.training import window
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,8 +28,7 @@ def _sync(arguments: list[str]) -> int:
     parser.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where it lies (%(default)s)")
     asked = parser.parse_args(arguments)
     places, screen = Layout(asked.output_dir), Screen()
-    studies = reading.studies(places) if asked.name is None else [asked.name]
-    folders = _left(places, studies, everything=asked.name is None)
+    folders = upload.left(places) if asked.name is None else upload.left(places, asked.name, _keys(places, asked.name))
     if not folders:
         screen.say("nothing is left to upload")
         return 0
@@ -35,28 +36,35 @@ def _sync(arguments: list[str]) -> int:
     if problem := lookup.unreachable(asked.output_dir):
         raise IncompleteError(f"wandb: the server can't be used ({problem}); nothing is uploaded")
     uploaded = 0
-    for folder, problem in upload.send(folders):
+    for folder, problem in _sent(places, folders):
         screen.say(f"{'failed' if problem else 'uploaded'}: {folder}{f': {problem}' if problem else ''}")
         uploaded += problem is None
-    for study in studies:
-        store.write_unsynced(places, study, upload.left(places, study, _keys(places, study)))
     if uploaded < len(folders):
         raise IncompleteError(f"{len(folders) - uploaded} of {len(folders)} runs are left; the same command goes on")
     return 0
 
 
-def _left(places: Layout, studies: list[str], *, everything: bool) -> list[Path]:
-    """The folders to upload, each once."""
-    found = [each for study in studies for each in upload.left(places, study, _keys(places, study))]
-    found += tracking.offline_runs(places) if everything else []
-    return list({each.resolve(): each for each in found}.values())
+def _sent(places: Layout, folders: Sequence[Path]) -> Iterator[tuple[Path, str | None]]:
+    """Upload folders, each with what went wrong.
+
+    `wandb sync` repeats what a server has of a run already: it gets the rest from the run's record.
+    """
+    others = list[Path]()
+    for folder in folders:
+        problems = list[str]()
+        is_whole = None if upload.is_offline(folder) else window.show_rest(places, folder, problems.append)
+        if is_whole is None:
+            others.append(folder)
+        else:
+            yield folder, None if is_whole else "; ".join(problems) or "the server did not take all of it"
+    yield from upload.send(others)
 
 
-def _keys(places: Layout, study: str) -> list[str]:
+def _keys(places: Layout, study: str) -> set[str]:
     plan = reading.plan(places, study)
     if plan is None:
         raise UserError(f"{study}: no such study in {places.output_dir}; {nearest(study, reading.studies(places))}")
-    return [cell["key"] for cell in plan["cells"]]
+    return {cell["key"] for cell in plan["cells"]}
 
 
 if __name__ == "__main__":

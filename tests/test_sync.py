@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import Command
 from tests.wandb_server import WandbServer
 
@@ -52,3 +54,29 @@ def test_a_run_alone_is_uploaded_too_and_a_study_that_is_not_there_is_named(
     assert len(server.runs) == 1
     unknown = ablate("shapes", module="ablate.sync", env=server.environment)
     assert unknown.returncode == 2 and "shapes: no such study in outputs" in unknown.stderr
+
+
+@pytest.mark.parametrize("study", [["-m", "study.name=s"], []])
+def test_of_a_run_whose_server_failed_in_its_middle_the_rest_is_uploaded(
+    study: list[str], ablate: Command, shown: list[str], tmp_path: Path, server: WandbServer
+) -> None:
+    """`wandb sync` would repeat the epochs that are there."""
+
+    server.breaks_at = 3
+    longer = [each for each in shown if not each.startswith("epochs")]
+    done = ablate(*longer, *study, "epochs=5", env=server.environment)
+    assert done.returncode == 0, done.stderr
+    ((_, run),) = server.runs.items()
+    name, tags, config = run.name, run.tags, {**run.config, "_wandb": None}
+    assert [row["epoch"] for row in run.epochs] == [1, 2, 3] and run.state == "running"
+    command = "ablate sync s" if study else "ablate sync"
+    assert f"`{command}` uploads" in done.stdout, done.stdout
+    failed = ablate(*command.split()[2:], module="ablate.sync", env=server.environment)
+    assert failed.returncode == 1 and "the server can't be used" in failed.stderr
+    server.fail, server.breaks_at = 0, None
+    rest = ablate(*command.split()[2:], module="ablate.sync", env=server.environment)
+    assert rest.returncode == 0 and re.fullmatch(r"uploaded: outputs/wandb/run-\S+\n", rest.stdout), rest
+    assert [row["epoch"] for row in run.epochs] == [1, 2, 3, 4, 5] and run.state == "finished"
+    assert (run.name, run.tags, {**run.config, "_wandb": None}) == (name, tags, config) and len(server.runs) == 1
+    assert json.loads(run.summary["record"])["status"] == "finished"
+    assert ablate(module="ablate.sync").stdout == "nothing is left to upload\n"

@@ -99,7 +99,8 @@ class WandbServer:
     """Serves while the context is open.
 
     `fail` is the HTTP status it then answers everything with, 0 for none; `delay` is in seconds, for each answer.
-    With `stuck` no manifest of an artifact is taken, again and again.
+    With `stuck` no manifest of an artifact is taken, again and again. `breaks_at` is the number of rows of a run's
+    history after which it fails with 503, in the midst of a request.
     """
 
     def __init__(self) -> None:
@@ -113,6 +114,7 @@ class WandbServer:
         self.fail = 0
         self.delay = 0.0
         self.stuck = False
+        self.breaks_at: int | None = None
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._http.daemon_threads = True
         self._http.wandb = self  # type: ignore[attr-defined]
@@ -173,8 +175,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._graphql(json.loads(body))
         elif path.endswith("/file_stream"):
             _, _, entity, project, name, _ = path.split("/")
-            _stream(server.run(entity, project, name), json.loads(body))
-            self._answer({"exitcode": None, "limits": {}})
+            run, content = server.run(entity, project, name), json.loads(body)
+            if server.breaks_at is not None and "wandb-history.jsonl" in (content.get("files") or {}):
+                _stream(run, {"files": {"wandb-history.jsonl": content["files"]["wandb-history.jsonl"]}})
+                del run.history[server.breaks_at :]
+                server.fail = 503
+                self._answer({"errors": [{"message": "planted"}]}, server.fail)
+            else:
+                _stream(run, content)
+                self._answer({"exitcode": None, "limits": {}})
         else:
             self._answer({})
 

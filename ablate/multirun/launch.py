@@ -13,7 +13,6 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -38,16 +37,8 @@ _MOST_LOSSES = 2  # of the process of a run, before it counts as failed
 _STOPPING = "stopping: each run ends after its epoch; once more stops at once"
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What a launched run tells: the key it has had, and how wandb gets what its server does not have."""
-
-    key: str
-    how_to_sync: str | None
-
-
-def cell(session: Session, composed: DictConfig) -> Trained:
-    """What a launcher calls for a run of a study, which shows little but what has become of it."""
+def cell(session: Session, composed: DictConfig) -> str:
+    """What a launcher calls for a run of a study, which shows little but what has become of it; the run's key."""
     name = f"{composed['study']['arm']} seed {composed['seed']}"
     here = _Here(session, composed, name)
     try:
@@ -55,7 +46,8 @@ def cell(session: Session, composed: DictConfig) -> Trained:
             raise CalledOffError(f"{name}: called off")
         run = identify(composed, here.screen)
         here.begin(run.folder.key)
-        return Trained(run.folder.key, attend(run, here.screen, session).how_to_sync)
+        attend(run, here.screen, session)
+        return run.folder.key
     except KeyboardInterrupt:
         if not (session.is_elsewhere and session.is_called_off()):
             raise

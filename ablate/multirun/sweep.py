@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ from ablate.error import IncompleteError, TakenError, UserError
 from ablate.multirun import claiming, staging
 from ablate.multirun.allotment import allot
 from ablate.multirun.cells import Asked, Composed, ask, check_data, rehearse
-from ablate.multirun.launch import Trained, cell, failure_of, is_one_by_one, launch
+from ablate.multirun.launch import cell, failure_of, is_one_by_one, launch
 from ablate.record import layout, lookup, reading, store, team, tracking, upload, wandb_settings
 from ablate.record.dispatch import Dispatch
 from ablate.record.layout import Layout
@@ -289,25 +288,12 @@ def _turns(asked: Asked, jobs: Mapping[str, object], results: Mapping[str, JobRe
             return
 
 
-def _trained(returned: JobReturn) -> Trained | None:
-    return None if failure(returned) else returned.return_value
-
-
-def _unsynced(made: Plan, results: Mapping[str, JobReturn], places: Layout) -> list[Path]:
-    """The folders of what wandb's server does not have of the study, as far as is known here."""
-    told = [trained.how_to_sync for each in results.values() if (trained := _trained(each))]
-    online = [Path(shlex.split(command)[-1]) for command in told if command]
-    return upload.left(places, made.study, [each.key for each in made.cells], online)
-
-
 def _conclude(
     made: Plan, todo: Sequence[Composed], results: Mapping[str, JobReturn], places: Layout, screen: Screen
 ) -> int:
     """Tell what has become of the study, and what to do next; the number of failures."""
     screen.say(f"study {made.study}, plan {made.plan_id}: {plan.tally(made.cells)}")
-    unsynced = _unsynced(made, results, places)
-    store.write_unsynced(places, made.study, unsynced)
-    if unsynced:
+    if unsynced := upload.left(places, made.study, {each.key for each in made.cells}):
         screen.say(f"wandb: `{upload.command(places, made.study)}` uploads {len(unsynced)} runs of the study")
     failures, ended = 0, {each.key for each in made.cells if each.status in ENDED}
     for each in todo:
@@ -361,9 +347,9 @@ def _what_went_wrong(returned: JobReturn, planned: Composed, places: Layout, end
     """Why a cell that was launched is not recorded; none where it is, or where another process trains it."""
     if error := failure_of(returned):
         return f"{in_words(error).splitlines()[0]} ({places.run(planned.key)})"
-    trained = _trained(returned)
-    if trained and trained.key != planned.key:
-        return f"its data have changed since the study began; it is recorded as {trained.key}"
-    if trained and planned.key not in ended:
+    recorded = None if failure(returned) else returned.return_value
+    if recorded and recorded != planned.key:
+        return f"its data have changed since the study began; it is recorded as {recorded}"
+    if recorded and planned.key not in ended:
         return f"it was trained, and its record is gone from {places.run(planned.key)}"
     return None

@@ -29,7 +29,7 @@ _STORES = "stores.json"
 _SEARCH = "search.log"
 _DECISIONS = "decisions.jsonl"
 _FOUND = "found.json"
-UNSYNCED = "unsynced.txt"
+UNSYNCED = "unsynced"
 PAGE = "report.html"
 RUNS_TABLE = "runs.csv"
 VERDICTS = "verdicts.csv"
@@ -131,6 +131,10 @@ class Layout:
         """The folders that wandb keeps of runs offline, of those with this id, from the oldest on."""
         pattern = f"offline-run-*-{identity}-*" if identity else "offline-run-*"
         return sorted((self.output_dir / "wandb").glob(pattern))  # the time is in the name
+
+    def unsynced_windows(self) -> list[Path]:
+        """The folders that wandb keeps of runs online of which its server did not take everything."""
+        return [each.parent for each in sorted((self.output_dir / "wandb").glob(f"run-*/{UNSYNCED}"))]
 
 
 def in_store(store: Path, key: str) -> list[Path]:

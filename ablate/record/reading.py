@@ -334,12 +334,6 @@ def found(places: Layout, study: str) -> dict[str, FoundRecord]:
     return {each["result"]["key"]: each for each in recorded}
 
 
-def unsynced(places: Layout, study: str) -> list[Path]:
-    """The folders of wandb whose runs the server did not have, when a study's command ended."""
-    path = places.study(study) / layout.UNSYNCED
-    return _read(path, lambda content: [Path(line) for line in content.decode().splitlines()], "delete it") or []
-
-
 def earlier_plans(places: Layout, study: str) -> list[PlanRecord]:
     """The plans that a study has had before and that can be read, in no order."""
     found = []

@@ -255,11 +255,6 @@ def write_found(places: Layout, study: str, records: Sequence[FoundRecord]) -> N
     _write_if_any(places.found(study), content)
 
 
-def write_unsynced(places: Layout, study: str, folders: Sequence[Path]) -> None:
-    """A file of the study with a path a line, for what wandb's server does not have; none where it has all."""
-    _write_if_any(places.study(study) / layout.UNSYNCED, "".join(f"{each}\n" for each in folders))
-
-
 def _write_if_any(path: Path, content: str) -> None:
     """A file, or none where there is nothing to say in it."""
     if not content:

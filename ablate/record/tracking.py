@@ -8,12 +8,12 @@ import shlex
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablate.record import exhibit, wandb_settings
+from ablate.record import exhibit, layout, upload, wandb_settings
 from ablate.record.key import is_outside
 from ablate.record.layout import Layout
 from ablate.record.patience import MOST_SECONDS, within_seconds
@@ -55,8 +55,7 @@ class Shown:
     @property
     def identity(self) -> str:
         """The run's id at the server: an agent's, where one has started it, for its sweep to know it by."""
-        own = f"{self.key}-r{self.repetition}" if self.repetition else self.key
-        return wandb_settings.sweep_run() or own
+        return wandb_settings.sweep_run() or upload.identity(self.key, self.repetition)
 
 
 class Tracker:
@@ -150,53 +149,38 @@ def start(config: Mapping[str, Any], shown: Shown, mode: Mode, server: Server, w
         run, opened = _open(config, shown, mode, window, warn)
         if opened != mode:
             server.not_before = time.monotonic() + _PATIENCE_SECONDS
-        run.define_metric("epoch")
-        for metrics in ("train/*", "val/*", "lr", "step", "frames_per_second", "seconds"):
-            run.define_metric(metrics, step_metric="epoch")
-        run.define_metric("val/accuracy", step_metric="epoch", summary="max")
-        run.define_metric("val/loss", step_metric="epoch", summary="min")
+        _define_metrics(run)
     except Exception as error:  # whatever a full disk or a missing service makes of it
         warn(f"wandb: {first_line(error)}; the run goes on without it")
         return Tracker(None, "disabled")
     return Tracker(run, opened, alerts=config["wandb"]["alert"], warn=warn)
 
 
+def go_on(config: Mapping[str, Any], identity: str, warn: Callable[[str], None]) -> Tracker | None:
+    """Open the window, online, of a run of which the server has a part; none where it has nothing of this id.
+
+    Its name, tags and config stay as the server has them.
+    """
+    wandb = wandb_settings.load(config["output_dir"])
+    try:
+        run = wandb.init(**_where(config), id=identity, resume="must", mode="online", settings=_settings(config))
+        _define_metrics(run)
+    except wandb.errors.Error:
+        return None
+    return Tracker(run, "online", warn=warn)
+
+
 def publish(
     config: Mapping[str, Any], name: str, content: Callable[[], Mapping[str, Any]], warn: Callable[[str], None]
-) -> tuple[str, Path | None]:
-    """Log a study's report as a run of its group; where it can be seen, and the folder that is left to upload."""
+) -> tuple[str, bool]:
+    """Log a study's report as a run of its group; where it can be seen, and whether it is there already."""
     mode, _ = choose_mode(config["wandb"]["mode"])
-    shown = Shown(key=f"report{uuid.uuid4().hex[:10]}", name=name, tags=[])
+    shown = Shown(key=f"{upload.report_of(config['study']['name'])}{uuid.uuid4().hex[:10]}", name=name, tags=[])
     window = {**wandb_settings.of_run(config, name, []), "job_type": "report", "name": name}
     run, opened = _open(config, shown, mode, window, warn)
     run.log(dict(content()))
-    url, folder = str(run.url or ""), Path(run.settings.sync_dir)
-    return url, folder if _close(run, True, opened) else None
-
-
-def offline_runs(places: Layout, keys: Iterable[str] | None = None) -> list[Path]:
-    """The folders of what is kept offline of these runs, or of all: of each, the last attempt, which has all of it."""
-    latest: dict[str, Path] = {}
-    wanted = None if keys is None else set(keys)
-    for folder in places.offline_windows():
-        key = key_of_window(folder)
-        if wanted is None or key in wanted:
-            latest[key] = folder
-    return [folder for folder in latest.values() if not any(folder.glob("*.synced"))]
-
-
-def is_offline(folder: Path) -> bool:
-    """Whether a folder of wandb's is that of a run which was kept offline from its start."""
-    return folder.name.startswith("offline-")
-
-
-def key_of_window(folder: Path) -> str:
-    """The key of the run that a folder of wandb's is of.
-
-    >>> key_of_window(Path("offline-run-20261127_101530-0123456789abcdef-r1-2"))
-    '0123456789abcdef'
-    """
-    return folder.name.removeprefix("offline-").split("-", 2)[-1].split("-")[0]
+    url = str(run.url or "")
+    return url, _close(run, True, opened) is None
 
 
 def tell_multirun_end(config: Mapping[str, Any], code: int, arguments: str) -> None:
@@ -230,34 +214,19 @@ def _open(
 ) -> tuple[Any, Mode]:
     """A run of wandb and the mode it is in after all."""
     wandb = wandb_settings.load(config["output_dir"])
-    asked, places = config["wandb"], Layout(Path(config["output_dir"]))
+    places = Layout(Path(config["output_dir"]))
     places.output_dir.mkdir(parents=True, exist_ok=True)
     # An offline run that is synced appends to the run of its id: each attempt has its own.
     identity = shown.identity
     attempt = max(shown.attempt, 1 + len(places.offline_windows(identity)))  # whose folders may have been deleted
-    url = wandb_settings.server_url()
-    quick_and_quiet = wandb.Settings(
-        console="off",
-        silent=True,
-        show_info=False,
-        show_warnings=False,
-        show_errors=False,
-        init_timeout=MOST_SECONDS,
-        finish_timeout=_UPLOAD_SECONDS if asked["artifact"] else MOST_SECONDS,
-        finish_timeout_raises=True,
-        **({"base_url": url} if url else {}),
-    )
 
     def init(mode: Mode) -> Any:
         return wandb.init(
-            entity=wandb_settings.entity(asked),
-            project=wandb_settings.project(asked),
-            dir=str(places.output_dir),
+            **_where(config),
             id=identity if mode == "online" else f"{identity}-{attempt}",
             resume="allow" if mode == "online" else None,
             mode=mode,
-            reinit="finish_previous",
-            settings=quick_and_quiet,
+            settings=_settings(config),
             **window,
         )
 
@@ -272,13 +241,46 @@ def _open(
         return init("offline"), "offline"
 
 
+def _where(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the server has a run below, and where its files lie here."""
+    asked = config["wandb"]
+    names = {"entity": wandb_settings.entity(asked), "project": wandb_settings.project(asked)}
+    return {**names, "dir": config["output_dir"], "reinit": "finish_previous"}
+
+
+def _settings(config: Mapping[str, Any]) -> Any:
+    """wandb's, to be quick and quiet."""
+    import wandb
+
+    url = wandb_settings.server_url()
+    of_server: dict[str, Any] = {"base_url": url} if url else {}
+    return wandb.Settings(
+        console="off",
+        silent=True,
+        show_info=False,
+        show_warnings=False,
+        show_errors=False,
+        init_timeout=MOST_SECONDS,
+        finish_timeout=_UPLOAD_SECONDS if config["wandb"]["artifact"] else MOST_SECONDS,
+        finish_timeout_raises=True,
+        **of_server,
+    )
+
+
+def _define_metrics(run: Any) -> None:
+    run.define_metric("epoch")
+    for metrics in ("train/*", "val/*", "lr", "step", "frames_per_second", "seconds"):
+        run.define_metric(metrics, step_metric="epoch")
+    run.define_metric("val/accuracy", step_metric="epoch", summary="max")
+    run.define_metric("val/loss", step_metric="epoch", summary="min")
+
+
 def _close(run: Any, succeeded: bool, mode: Mode) -> str | None:
     """End a run of wandb within seconds; the command that uploads what the server does not have.
 
     A service that retries for ever, as it does with the manifest of a table, is ended: the run's own file has all.
     """
-    flag = "--include-online " if mode == "online" else ""
-    how_to_sync = f"wandb sync {flag}{shlex.quote(str(Path(run.settings.sync_dir)))}"
+    folder = Path(run.settings.sync_dir)
 
     def finish() -> bool:
         try:
@@ -288,12 +290,16 @@ def _close(run: Any, succeeded: bool, mode: Mode) -> str | None:
         return True
 
     try:
-        if not within_seconds(finish, run.settings.finish_timeout + _GRACE_SECONDS):
-            return how_to_sync
+        is_whole = within_seconds(finish, run.settings.finish_timeout + _GRACE_SECONDS)
     except TimeoutError:
         _end_service()
-        return how_to_sync
-    return None if mode == "online" and _has_ended(run) else how_to_sync
+        is_whole = False
+    if mode != "online":
+        return f"wandb sync {shlex.quote(str(folder))}"
+    if is_whole and _has_ended(run):
+        return None
+    (folder / layout.UNSYNCED).touch()
+    return upload.command(Layout(folder.parent.parent))
 
 
 def _end_service() -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from ablate.record import reading
 from ablate.record.layout import Layout
-from ablate.record.tracking import is_offline, key_of_window, offline_runs
 
 _AT_ONCE = 20  # folders a process, which takes seconds to start
 _MOST_SECONDS = 600  # for these
@@ -19,24 +18,74 @@ _TOO_LONG = f"not uploaded within {_MOST_SECONDS} s"
 _DEFAULT_OUTPUT_DIR = Path("outputs")
 
 
-def command(places: Layout, study: str) -> str:
-    """The command that uploads what the server does not have of a study, from here."""
+def command(places: Layout, study: str | None = None) -> str:
+    """The command that uploads, from here, what the server does not have of a study, or of all there is."""
     where = [] if places.output_dir == _DEFAULT_OUTPUT_DIR else ["--output-dir", str(places.output_dir)]
-    return shlex.join(["ablate", "sync", study, *where])
+    return shlex.join(["ablate", "sync", *([study] if study else []), *where])
 
 
-def left(places: Layout, study: str, keys: Sequence[str], further: Iterable[Path] = ()) -> list[Path]:
-    """The folders of wandb that have more of a study than the server: kept offline, or told of, now or before."""
-    told = [*reading.unsynced(places, study), *further]
-    # Of what is kept offline of a run, the last attempt has all of it; an earlier one may have been told of.
-    others = [each for each in told if not (is_offline(each) and key_of_window(each) in keys)]
-    found = {each.resolve(): each for each in [*offline_runs(places, keys), *others]}
-    return [folder for folder in found.values() if folder.is_dir() and not is_uploaded(folder)]
+def left(places: Layout, study: str | None = None, keys: Collection[str] = ()) -> list[Path]:
+    """The folders of wandb that have more than the server of a study's runs and reports, or of all there is.
+
+    Of what is kept offline of a run it is the last attempt, which has all of it.
+    """
+    offline = {key_of_window(folder): folder for folder in places.offline_windows()}
+    found = [*offline.values(), *places.unsynced_windows()]
+    if study is not None:
+        whose = {folder: key_of_window(folder) for folder in found}
+        found = [folder for folder in found if whose[folder] in keys or whose[folder].startswith(report_of(study))]
+    return [folder for folder in found if not is_uploaded(folder)]
+
+
+def report_of(study: str) -> str:
+    """How the keys of a study's published reports begin.
+
+    >>> report_of("shapes")
+    'report76fdcbf5'
+    """
+    return f"report{hashlib.sha256(study.encode()).hexdigest()[:8]}"
+
+
+def is_offline(folder: Path) -> bool:
+    """Whether a folder of wandb's is that of a run which was kept offline from its start."""
+    return folder.name.startswith("offline-")
+
+
+def identity(key: str, repetition: int) -> str:
+    """The id at the server of a run that has been trained so often before.
+
+    >>> identity("0123456789abcdef", 1)
+    '0123456789abcdef-r1'
+    """
+    return f"{key}-r{repetition}" if repetition else key
+
+
+def identity_of_window(folder: Path) -> str:
+    """The id at the server of the run that a folder of wandb's is of.
+
+    >>> identity_of_window(Path("run-20261127_101530-0123456789abcdef-r1"))
+    '0123456789abcdef-r1'
+    """
+    return folder.name.removeprefix("offline-").split("-", 2)[-1]
+
+
+def key_of_window(folder: Path) -> str:
+    """The key of the run that a folder of wandb's is of.
+
+    >>> key_of_window(Path("offline-run-20261127_101530-0123456789abcdef-r1-2"))
+    '0123456789abcdef'
+    """
+    return identity_of_window(folder).split("-")[0]
 
 
 def is_uploaded(folder: Path) -> bool:
-    """Whether `wandb sync` has uploaded a folder."""
+    """Whether all of a folder has been uploaded since."""
     return any(folder.glob("*.synced"))
+
+
+def mark_uploaded(folder: Path) -> None:
+    """As `wandb sync` marks it."""
+    (folder / f"run-{identity_of_window(folder)}.wandb.synced").touch()
 
 
 def send(folders: Sequence[Path]) -> Iterator[tuple[Path, str | None]]:

@@ -11,7 +11,7 @@ from ablate.config.compose import Composer, resolve
 from ablate.config.override import name_of, quoted
 from ablate.config.settings import Config
 from ablate.error import IncompleteError, UserError
-from ablate.record import layout, reading, store, tracking, upload, wandb_settings
+from ablate.record import layout, reading, tracking, upload, wandb_settings
 from ablate.record.layout import Layout
 from ablate.report.files import runs, verdicts
 from ablate.report.gather import Study
@@ -33,11 +33,10 @@ def publish(places: Layout, study: Study, judgement: Judgement | None) -> Iterat
         raise UserError(f"--publish: wandb is disabled ({reason}); leave one of them out")
     problems = list[str]()
     content = _Content(places.study(name), study, judgement)
-    url, left = tracking.publish(config, f"report of {name}", content, problems.append)
-    if left is None:
+    url, is_there = tracking.publish(config, f"report of {name}", content, problems.append)
+    if is_there:
         yield f"published: {url}"
         return
-    store.write_unsynced(places, name, upload.left(places, name, [each["key"] for each in study.cells], [left]))
     how = f"`{upload.command(places, name)}` uploads it"
     if mode == "online":
         raise IncompleteError("\n".join([*problems, f"the report is not published yet; {how}"]))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.config.settings import Config
 from ablate.error import UserError
-from ablate.record import layout, reading, tracking
+from ablate.record import layout, reading, tracking, upload
+from ablate.record.layout import Layout
 from ablate.record.store import RunFolder
 from ablate.record.tracking import Server, Shown, Tracker
 from ablate.record.wandb_settings import choose_mode
@@ -53,7 +54,7 @@ def measured(training: Training) -> dict[str, Any]:
     }
 
 
-def exhibit(config: Config, run: Path, names: Sequence[str], tracker: Tracker) -> None:
+def exhibit(config: Mapping[str, Any], run: Path, names: Sequence[str], tracker: Tracker) -> None:
     """Show what the best epoch takes for what, by the names of classes, and upload its model if that is asked for."""
     with contextlib.suppress(UserError, OSError):  # the record's own fault is named by who reads it
         tracker.log_confusion(reading.confusion(run), names)
@@ -68,12 +69,41 @@ def replay(
 
     Where no folder has its rows, its result alone is shown.
     """
+    mode, _ = choose_mode(config["wandb"]["mode"])
+    _show(tracking.start(config, shown, mode, Server(), warn), config, result, folder)
+
+
+def show_rest(places: Layout, window: Path, warn: Callable[[str], None]) -> bool | None:
+    """Show what the server lacks of a run that it has a part of, from the run's record; whether it has all then.
+
+    None where it has nothing of it, or no record here is that of this window of wandb's.
+    """
+    record, identity = RunFolder(places, upload.key_of_window(window)), upload.identity_of_window(window)
+    told = list[str]()
+    try:
+        config, result = reading.config(record.path), record.result()
+        if not config or not result or identity != upload.identity(record.key, record.repetitions()):
+            return None
+        tracker = tracking.go_on({**config, "output_dir": str(places.output_dir)}, identity, told.append)
+        if tracker is None:
+            return None
+        is_whole = _show(tracker, config, result, record.path) is None and not told
+    except UserError as error:
+        told.append(str(error))
+        is_whole = False
+    for each in told:
+        warn(each)
+    if is_whole:
+        upload.mark_uploaded(window)
+    return is_whole
+
+
+def _show(tracker: Tracker, config: Mapping[str, Any], result: Mapping[str, Any], folder: Path | None) -> str | None:
+    """Show what the record of a run that has ended has, and close its window; the command that uploads what is left."""
     from ablate.recipe.data.phoneme import PHONEMES
 
-    mode, _ = choose_mode(config["wandb"]["mode"])
-    tracker = tracking.start(config, shown, mode, Server(), warn)
     if folder:
         for row in reading.rows(folder):
             tracker.log(row)
         exhibit(config, folder, PHONEMES, tracker)
-    tracker.finish(result["status"], result)
+    return tracker.finish(result["status"], result)

@@ -379,8 +379,7 @@ def test_offline_runs_of_a_study_are_grouped_named_tagged_and_listed_for_one_com
     offline = [each for each in tiny if not each.startswith("wandb")]
     done = ablate(*offline, "-m", "optim=sgd,adamw", "study.seeds=2", "study.name=s", "team.size=2", "team.member=1")
     assert done.returncode == 0, done.stderr
-    listed = (tmp_path / "outputs" / "studies" / "s" / "unsynced.txt").read_text().splitlines()
-    runs = [wandb_file.read(tmp_path / folder).run for folder in listed]
+    runs = [wandb_file.read(folder).run for folder in (tmp_path / "outputs/wandb").glob("offline-run-*")]
     assert sorted(run.display_name for run in runs) == ["optimizer=adamw seed=0", "optimizer=sgd seed=0"]
     assert {run.run_group for run in runs} == {"s"}
     assert all({"member=1", "design=grid"} <= set(run.tags) for run in runs)
