@@ -92,7 +92,8 @@ class _Dropout(nn.Dropout):
         size, threshold = inputs.numel(), min(round(self.p * 2**16), 2**16 - 1)
         words = torch.empty(-(-size // 4), dtype=torch.int64).random_(-(2**63), None)  # all 64 bits of each
         bits = words.view(torch.int16)[:size].view(inputs.shape)
-        return inputs * (bits >= threshold - 2**15).to(inputs.dtype).mul_(2**16 / (2**16 - threshold))
+        kept = torch.ge(bits, threshold - 2**15, out=torch.empty_like(inputs))  # a mask of bools takes 3 times as long
+        return inputs * kept.mul_(2**16 / (2**16 - threshold))
 
 
 def cylinder(num_inputs: int, num_classes: int, **layers: Unpack[Layers]) -> nn.Sequential:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import platform
 import socket
+import sys
 from pathlib import Path
 
 import psutil
@@ -15,6 +18,7 @@ from ablate.config.settings import DeviceName, Precision
 from ablate.error import UserError
 
 _DRIVER = Path("/proc/driver/nvidia/gpus")  # a folder for each NVIDIA GPU that the system's driver has found
+_KEPT = {-1: 2**30, -3: 2**25}  # bytes of M_TRIM_THRESHOLD and, at most, of M_MMAP_THRESHOLD, as malloc.h numbers them
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -25,6 +29,7 @@ def configure(device_name: DeviceName, precision: Precision, threads: int | None
     """
     device = _device(device_name)
     _check_precision(device, precision)
+    _keep_memory()
     torch.set_num_threads(threads or physical_cores())
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -72,6 +77,15 @@ def warnings(asked: DeviceName, device: torch.device, driver: Path = _DRIVER) ->
         f"this machine has a GPU ({', '.join(found)}) that PyTorch {torch.__version__} can't use, so that this run "
         f"trains on the CPU, many times slower: {_why_not_cuda()}; device=cpu says that this is meant"
     ]
+
+
+def _keep_memory() -> None:
+    """Have glibc keep what a step frees, for the next one: to get it anew from the system took a tenth of a step."""
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):  # another C library
+            libc = ctypes.CDLL(None)
+            for parameter, size in _KEPT.items():
+                libc.mallopt(parameter, size)
 
 
 def _gpus(driver: Path) -> list[str]:

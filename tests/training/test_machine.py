@@ -1,7 +1,10 @@
 """Devices and precisions are what was asked for, or an error."""
 
 import os
+import platform
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -79,3 +82,21 @@ def test_every_precision_trains_on_a_gpu(precision: str, tmp_path: Path, corpus_
     (tmp_path / "cache").symlink_to(corpus_cache)
     outcome, _ = trained(["data=espeak_tiny", f"precision={precision}", "device=cuda", "epochs=1"], tmp_path)
     assert outcome.status == "finished"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator alone is told")
+def test_what_a_step_frees_is_kept_for_the_next_one() -> None:
+    def faults(kept: bool) -> int:
+        lines = [
+            "import resource, torch",
+            "from ablate.training import machine",
+            'machine.configure("cpu", "fp32", None)' if kept else "",
+            "def step(): [torch.ones(2**21) for _ in range(10)]",
+            "step()",
+            "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt",
+            "step()",
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)",
+        ]
+        return int(subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, capture_output=True).stdout)
+
+    assert faults(kept=True) < faults(kept=False) / 4
