@@ -35,6 +35,8 @@ def _search(arguments: list[str]) -> int:
     except ModuleNotFoundError as error:
         raise UserError("search: needs Optuna; pip install 'ablate[search]'") from error
     with Composer.of(line.flags, line.overrides) as composer:
+        if launcher := [each for each in line.overrides if each.startswith("hydra/launcher")]:
+            raise UserError(f"{launcher[0]}: trials run one by one; start the search several times for several at once")
         own = [each for each in line.overrides if not is_of_hydra(each)]
         search(composer, space(composer, own), asked.trials, asked.journal)
     return 0

@@ -34,6 +34,8 @@ def recorded(places: Layout, name: str) -> tuple[PlanRecord, CommandRecord]:
         )
     if plan is None:
         raise UserError(f"{name}: no such study in {places.output_dir}; {nearest(name, reading.studies(places))}")
+    if command is None and plan["design"] == "search":
+        raise UserError(f"{name}: is a search; the `ablate search` that has made it goes on with it")
     if command is None:
         raise UserError(f"{places.command(name)}: not there; give the study's own command, which writes it")
     return plan, command

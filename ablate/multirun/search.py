@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import socket
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from ablate.config.check import check_settings, refuse
 from ablate.config.compose import Composer, resolve
 from ablate.config.override import name_of
 from ablate.display import Screen
-from ablate.error import UserError
+from ablate.error import BusyError, UserError
 from ablate.multirun.cells import all_mistakes, levels_of
 from ablate.record import reading, store
 from ablate.record.layout import Layout
@@ -29,7 +30,7 @@ from ablate.study.plan import Cell, Plan
 from ablate.training.run import attend, identify
 from ablate.training.session import Session
 
-COMPLETE = optuna.trial.TrialState.COMPLETE
+COMPLETE, FAIL = optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.FAIL
 _NOT_OURS = ("study", "team.", "rerun", "plot")
 _DIGITS = 4  # of a value from an interval, so that a run can be asked for again by hand
 
@@ -60,8 +61,7 @@ def space(composer: Composer, overrides: Sequence[str]) -> Space:
     if other := [each for each in overrides if name_of(each).startswith(_NOT_OURS) and name_of(each) != "study.name"]:
         raise UserError(f"{name_of(other[0])}: a search has no use for it; leave it out")
     refuse(said for each in swept.values() if (said := _wrong_interval(each)))
-    known = [each for each in overrides if not (name_of(each) in swept and _is_interval(swept[name_of(each)]))]
-    refuse(all_mistakes(composer, known))
+    refuse(all_mistakes(composer, [_with_ends(each, swept.get(name_of(each))) for each in overrides]))
     return Space([each for each in overrides if not composer.is_sweep(each)], swept)
 
 
@@ -75,14 +75,18 @@ def search(composer: Composer, asked: Space, trials: int, journal: Path | None) 
     name, places = base["study"]["name"], Layout(Path(base["output_dir"]))
     if not name:
         raise UserError("study.name: missing; a search goes on under its name, and its report is found by it")
+    if (before := reading.plan(places, name)) and before["design"] != "search":
+        raise UserError(f"study.name={name}: is a study, which a search would take the name of; give another")
     found = _opened(journal, places.search(name), name, base["objective"])
     if found.trials and not found.trials[0].params.keys() <= asked.swept.keys():
         raise UserError(f"study.name={name}: is a search of {', '.join(found.trials[0].params)}; give another name")
     if not found.trials:
         found.enqueue_trial(asked.first())
+    _take_up(found, places)
     session, screen = Session(), Screen(progress=base["progress"])
 
     def objective(trial: optuna.Trial) -> float:
+        trial.set_user_attr("where", _where(places))
         chosen = asked.suggested(trial)
         arm = design.label([Factor(each, ()) for each in chosen], tuple(chosen.values()))
         trial.set_user_attr("arm", arm)
@@ -90,14 +94,47 @@ def search(composer: Composer, asked: Space, trials: int, journal: Path | None) 
         task = partial(_trained, trial=trial, session=session, screen=screen)
         return composer.run(composer.whole(given), task)  # type: ignore[no-any-return]
 
-    def record(found: optuna.Study, _: object) -> None:
+    for _ in range(trials):
+        _try(found, objective, screen)
         store.write_plan(places, name, _plan(places, found, base["seed"]).content())
-
-    found.optimize(objective, n_trials=trials, callbacks=[record])
-    if any(trial.state == COMPLETE for trial in found.trials):
+    if done := [trial for trial in found.trials if trial.state == COMPLETE]:
         told = found.best_trial.user_attrs
-        screen.say(f"best of {len(found.trials)} trials: {told['arm']}: {base['objective']} {found.best_value:.4f}")
-        screen.say(f"`ablate predict {told['key']}` predicts by it; a study tells whether its levels matter")
+        screen.say(f"best of {len(done)} whole trials: {told['arm']}: {base['objective']} {found.best_value:.4f}")
+        if RunFolder(places, told["key"]).result():
+            how = f"`ablate predict {told['key']}` predicts by it"
+        else:
+            how = f"it is {told['key']} of {told.get('where', 'another member')}; `ablate collect` brings it here"
+        screen.say(f"{how}; a study tells whether its levels matter")
+
+
+def _try(found: optuna.Study, objective: Callable[[optuna.Trial], float], screen: Screen) -> None:
+    """One trial; one that is interrupted is the next one that is tried."""
+    trial = found.ask()
+    try:
+        found.tell(trial, objective(trial))
+    except optuna.TrialPruned:
+        found.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    except BusyError as error:
+        found.tell(trial, state=FAIL)
+        screen.say(f"trial {trial.number}: {error}")
+    except BaseException as error:
+        found.tell(trial, state=FAIL)
+        if trial.params and not isinstance(error, Exception):
+            found.enqueue_trial(trial.params)
+        raise
+
+
+def _take_up(found: optuna.Study, places: Layout) -> None:
+    """Try again, and first, what was under way here when its process was killed: its run goes on where it was."""
+    for trial in found.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
+        told = trial.user_attrs
+        if told.get("where") == _where(places) and "key" in told and not RunFolder(places, told["key"]).is_running():
+            found.tell(trial.number, state=FAIL)
+            found.enqueue_trial(trial.params)
+
+
+def _where(places: Layout) -> str:
+    return f"{socket.gethostname()}:{places.output_dir.resolve()}"
 
 
 def _opened(journal: Path | None, own: Path, name: str, objective: str) -> optuna.Study:
@@ -145,8 +182,13 @@ def _trained(composed: DictConfig, *, trial: optuna.Trial, session: Session, scr
     trial.set_user_attr("key", run.folder.key)
     trial.set_user_attr("overrides", [each for each in run.overrides if not each.startswith(("study.", "output_dir="))])
     watched = _Watched(session, trial, run.folder, wanted)
+
+    def hear(kind: str, text: str) -> None:
+        if kind == "said":  # its end is told as the trial's
+            screen.say(text)
+
     try:
-        value = attend(run, Screen(quiet=True, progress="none"), watched).result["metrics"][wanted]
+        value = attend(run, Screen(quiet=True, progress="none", listener=hear), watched).result["metrics"][wanted]
     except KeyboardInterrupt:
         if not watched.is_pruned:
             raise
@@ -177,6 +219,16 @@ def _wrong_interval(override: Override) -> str | None:
     if swept.start >= swept.end or ("log" in swept.tags and swept.start <= 0):
         return f"{override.input_line}: expected a smaller number before a larger one, and with log above 0"
     return None
+
+
+def _with_ends(given: str, swept: Override | None) -> str:
+    """An override with the ends of an interval, and what lies between them, for its levels."""
+    if swept is None or not _is_interval(swept):
+        return given
+    interval = swept.value()
+    assert isinstance(interval, IntervalSweep) and interval.start is not None and interval.end is not None
+    levels = [interval.start, _middle(swept), interval.end]
+    return f"{name_of(given)}={','.join(map(_text, levels))}"
 
 
 def _is_interval(override: Override) -> bool:

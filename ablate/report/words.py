@@ -175,6 +175,9 @@ def command(study: Study, name: str, *further: str) -> str:
 
 def next_steps(study: Study, judgement: Judgement | None) -> list[str]:
     """What to run next."""
+    if study.plan.get("design") == "search":
+        where = "" if not study.tally["missing"] else "; `ablate collect` brings the runs that lie elsewhere"
+        return [f"next: a study of the levels that did best, with study.seeds=3, tells whether they matter{where}"]
     missing = sum(study.tally[status] for status in ("missing", "running", "failed"))
     of = dataclasses.replace(study, plan={**study.plan, "study": study.stage_of or study.plan["study"]})
     if missing:

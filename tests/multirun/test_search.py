@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from ablate.__main__ import main
+from tests.conftest import Command
 
 pytest.importorskip("optuna")
 
@@ -47,6 +52,49 @@ def test_members_share_a_journal(tiny: list[str], capsys: pytest.CaptureFixture[
     for number in (0, 1):
         assert main(["search", *tiny, *SPACE, "--trials", "1", "--journal", "journal.log"]) == 0
         assert f"trial {number}: " in capsys.readouterr().out
+    own = [each for each in tiny if not each.startswith("output_dir")]
+    best = max(json.loads(file.read_text())["metrics"]["val/accuracy"] for file in Path().rglob("result.json"))
+    assert main(["search", *own, *SPACE, "--trials", "1", "--journal", "journal.log", "output_dir=b"]) == 0
+    told, here = capsys.readouterr().out, json.loads(next(Path("b/runs").glob("*/result.json")).read_text())
+    is_here = here["metrics"]["val/accuracy"] > best
+    assert ("predicts by it" in told) == is_here and ("`ablate collect` brings it here" in told) != is_here
+    assert main(["report", "s", "--output-dir", "b"]) == 0
+    assert "`ablate collect` brings the runs that lie elsewhere" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_trial_is_gone_on_with(
+    kill: signal.Signals, tiny: list[str], environment: dict[str, str], ablate: Command
+) -> None:
+    longer = [*(each for each in tiny if not each.startswith("epochs")), "epochs=60", *SPACE, "--trials", "1"]
+    command = [sys.executable, "-m", "ablate.search", *longer]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as first:
+        while not any(len(file.read_text().splitlines()) > 2 for file in Path("outputs/runs").glob("*/metrics.jsonl")):
+            time.sleep(0.05)
+        first.send_signal(kill)
+        _, told = first.communicate(timeout=60)
+    if kill == signal.SIGINT:
+        assert first.returncode == 130
+        assert told == "ablate: interrupted; the same command goes on with the search\n"
+    rest = ablate(*longer, module="ablate.search")
+    assert rest.returncode == 0, rest.stderr
+    (run,) = Path("outputs/runs").iterdir()
+    assert "resumed after epoch" in (run / "run.log").read_text()
+    assert rest.stdout.startswith("trial 1: optimizer=adamw,optimizer.lr=0.001: val/accuracy"), rest.stdout
+
+
+def test_a_search_takes_no_studys_name_and_says_what_comes_next(
+    tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "-m", *tiny, "optim=adamw,sgd", "study.name=s", "study.dry_run=true"]) == 0
+    assert main(["search", *tiny, *SPACE, "--trials", "1"]) == 2
+    assert "study.name=s: is a study, which a search would take the name of" in capsys.readouterr().err
+    again = [each.replace("=s", "=t") if each.startswith("study.name") else each for each in SPACE]
+    assert main(["search", *tiny, *again, "--trials", "2"]) == 0
+    assert main(["next", "t"]) == 0
+    assert "a study of the levels that did best, with study.seeds=3" in capsys.readouterr().out
+    assert main(["resume", "t"]) == 2
+    assert "t: is a search; the `ablate search` that has made it goes on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -57,6 +105,9 @@ def test_members_share_a_journal(tiny: list[str], capsys: pytest.CaptureFixture[
         (["optim=adamw,sgd", "study.name=s", "--trials", "0"], "--trials 0: expected at least 1"),
         (["optim=adamw,sgdd", "study.name=s"], "optimizer=sgdd: no such option"),
         (["optim.lr=interval(0,1)", "study.name=s", "arch.depht=3"], "arch.depht: unknown key"),
+        (["optim.lr=interval(-1,3)", "study.name=s"], "optimizer.lr: expected greater than 0, found -1"),
+        (["arch.depth=interval(0.5,3.5)", "study.name=s"], "arch.depth: expected a valid integer, found 0.5"),
+        (["optim=adamw,sgd", "study.name=s", "hydra/launcher=processes"], "trials run one by one"),
     ],
 )
 def test_what_can_not_be_searched_is_refused(
@@ -112,7 +163,10 @@ def test_a_trial_is_left_where_earlier_ones_were_better_after_as_many_epochs(
     assert watched.is_called_off() == watched.is_pruned == is_left
 
 
-def test_an_interval_around_zero_has_its_middle_there(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    swept = ["averaging=ema", "averaging.ramp=interval(-1,1)", "study.name=s"]
-    assert main(["search", *tiny, *swept, "--trials", "1"]) == 0
-    assert "trial 0: averaging.ramp=0: " in capsys.readouterr().out
+def test_an_interval_around_zero_has_its_middle_there() -> None:
+    from ablate.config.compose import Composer
+    from ablate.multirun.search import Space
+
+    with Composer() as composer:
+        swept = {"a": composer.parsed("a=interval(-1,1)"), "b": composer.parsed("b=tag(log, interval(0.01,1))")}
+    assert Space([], swept).first() == {"a": 0, "b": pytest.approx(0.1)}
