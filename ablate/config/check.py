@@ -108,6 +108,14 @@ def instantiate(config: Config, group: Group, *runtime: Any) -> Any:
         return target(*runtime, **arguments)
 
 
+def wrong_values(prefix: str, values: Mapping[str, Any], hints: Hints) -> list[str]:
+    """What is wrong with those of the values that have a hint, a line each, by their keys below `prefix`."""
+    problems = list[str]()
+    known = {name: hint for name, hint in hints.items() if name in values}
+    _valid(prefix, {name: values[name] for name in known}, known, problems)
+    return problems
+
+
 def hint_of(group: Group, node: Mapping[str, Any], name: str) -> Any:
     """The annotation of a node's key; none where it has no such key. Raises `UserError` for a wrong target."""
     return _hints(group, node).get(name)

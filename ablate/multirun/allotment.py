@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from hydra.plugins.launcher import Launcher
+from omegaconf import OmegaConf
 
+from ablate.config.check import refuse, wrong_values
 from ablate.config.settings import Config
 from ablate.error import UserError
+from ablate.quantity import Count, NonNegative, NonNegativeInteger
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
+_OF_SLURM: dict[str, Any] = {
+    "array_parallelism": Count, "timeout_min": Count, "max_num_timeout": NonNegativeInteger,
+    "signal_delay_s": NonNegativeInteger, "nodes": Literal[1], "tasks_per_node": Literal[1],
+    "cpus_per_task": Count | None, "gpus_per_node": NonNegativeInteger | None, "mem_gb": Count | None,
+    "partition": str | None, "account": str | None, "qos": str | None, "constraint": str | None,
+    "exclude": str | None, "gres": str | None, "setup": list[str] | None, "additional_parameters": dict[str, Any],
+}  # fmt: skip
+_OF_RAY: dict[str, Any] = {"address": str | None}
+_OF_A_TASK: dict[str, Any] = {"num_cpus": Count, "num_gpus": NonNegative}  # of Ray
+_HERE = "local"  # Ray's word for a machine alone
+_ANSWER_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -31,28 +46,79 @@ class Allotment:
 
 
 def allot(launcher: Launcher, config: Config, num_runs: int) -> Allotment:
-    """Set a launcher up for so many runs of such a config. Raises `UserError` for more threads than cores."""
-    kind, given = type(launcher).__name__, launcher.__dict__
-    if kind == "JoblibLauncher":
-        from ablate.training.machine import gpus, physical_cores
+    """Set a launcher up for so many runs of such a config, none where it is only looked at.
 
-        found = gpus() if config["device"] in ("auto", "cuda") else []
-        asked = given["joblib"].get("n_jobs")
-        if asked is not None and (type(asked) is not int or asked < -1 or asked == 0):
-            raise UserError(f"hydra.launcher.n_jobs={asked}: expected a number of processes, from 1 on, or null")
-        cores = physical_cores()
-        processes, threads = share(cores, config["threads"], None if asked in (None, -1) else asked, len(found))
-        given["joblib"]["n_jobs"] = min(processes, num_runs)
-        return Allotment(threads, found if len(found) > 1 else ())
-    if kind == "LocalLauncher":
-        from ablate.training.machine import physical_cores
+    Raises `UserError` for settings that can't be, and more threads than cores.
+    """
+    given, at_once = launcher.__dict__, max(num_runs, 1)
+    match type(launcher).__name__:
+        case "JoblibLauncher":
+            return _of_processes(given["joblib"], config, at_once)
+        case "LocalLauncher":
+            from ablate.training.machine import physical_cores
 
-        return Allotment(share(physical_cores(), config["threads"], num_runs, 0, "submitit_local, all runs at once")[1])
-    if kind == "SlurmLauncher":
-        return Allotment(_of_a_job(config["threads"], given["params"].get("cpus_per_task"), "cpus_per_task"))
-    if kind == "RayLauncher":
-        return Allotment(_of_a_job(config["threads"], given["ray_cfg"].remote.get("num_cpus"), "ray.remote.num_cpus"))
+            called = "submitit_local, all runs at once"
+            return Allotment(share(physical_cores(), config["threads"], at_once, 0, called)[1])
+        case "SlurmLauncher":
+            refuse(wrong_values("hydra.launcher.", given["params"], _OF_SLURM))
+            return Allotment(_of_a_job(config["threads"], given["params"].get("cpus_per_task"), "cpus_per_task"))
+        case "RayLauncher":
+            is_wanted = num_runs and not (config["study"]["dry_run"] or config["study"]["coverage"])
+            settings: Any = OmegaConf.to_container(given["ray_cfg"], resolve=True)
+            _check_ray(settings["init"], settings["remote"], is_wanted=bool(is_wanted))
+            return Allotment(_of_a_job(config["threads"], settings["remote"].get("num_cpus"), "ray.remote.num_cpus"))
     return Allotment()
+
+
+def _of_processes(settings: dict[str, Any], config: Config, at_once: int) -> Allotment:
+    """What processes on this machine get; their number is set."""
+    from ablate.training.machine import gpus, physical_cores
+
+    found = gpus() if config["device"] in ("auto", "cuda") else []
+    asked = settings.get("n_jobs")
+    if asked is not None and (type(asked) is not int or asked < -1 or asked == 0):
+        raise UserError(f"hydra.launcher.n_jobs={asked}: expected a number of processes, from 1 on, or null")
+    cores = physical_cores()
+    processes, threads = share(cores, config["threads"], None if asked in (None, -1) else asked, len(found))
+    settings["n_jobs"] = min(processes, at_once)
+    return Allotment(threads, found if len(found) > 1 else ())
+
+
+def _check_ray(init: Mapping[str, Any], remote: Mapping[str, Any], *, is_wanted: bool) -> None:
+    """Raise `UserError` for what Ray would break at, or wait for without end; by its address where it is wanted now."""
+    below = "hydra.launcher.ray"
+    refuse([*wrong_values(f"{below}.init.", init, _OF_RAY), *wrong_values(f"{below}.remote.", remote, _OF_A_TASK)])
+    address = init.get("address")
+    if address == _HERE:
+        _check_room(remote)
+    elif address and is_wanted:
+        _check_reachable(address)
+
+
+def _check_reachable(address: str) -> None:
+    """Raise `UserError` where nothing answers at the address of a Ray, which would be asked for minutes."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal()) or "/" in host:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+    except OSError as error:
+        raise UserError(
+            f"hydra.launcher.ray.init.address={address}: no Ray answers there ({error.strerror or error}); expected "
+            "HOST:PORT of `ray start --head`, or local"
+        ) from error
+
+
+def _check_room(asked: Mapping[str, Any]) -> None:
+    """Raise `UserError` where a run asks for more than this machine has, for which Ray would wait for ever."""
+    from ablate.training.machine import gpus
+
+    room = {"num_cpus": os.cpu_count() or 1, "num_gpus": len(gpus()) if asked.get("num_gpus") else 0}
+    refuse(
+        f"hydra.launcher.ray.remote.{name}={asked[name]}: expected at most {most}, which this machine has"
+        for name, most in room.items()
+        if asked.get(name, 0) > most
+    )
 
 
 def share(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,6 +23,10 @@ _LAST_SECONDS = 1  # likewise once they are called off
 _MOST_ANSWER_SECONDS = 60
 _MOST_ABSENCES = 2  # from the queue without a result, which a shared disk may show late
 _OF_THE_FOLDER = ("submitit_folder", "max_num_timeout")
+_REMEDIES = {
+    "generic resource": "hydra.launcher.gpus_per_node=null asks for no GPU",
+    "invalid partition": "hydra.launcher.partition=NAME takes one that `sinfo` shows",
+}
 _OF_ANY_CLUSTER = (
     "timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node", "mem_gb", "nodes", "name", "stderr_to_stdout",
 )  # fmt: skip
@@ -52,9 +57,9 @@ def _submit(launcher: Any, overrides: Sequence[list[str]], first: int) -> list[A
 
     given = dict(launcher.params)
     try:
-        executor = submitit.AutoExecutor(
-            given["submitit_folder"], cluster="slurm", slurm_max_num_timeout=given.get("max_num_timeout", 0)
-        )
+        # A folder of its own: where a cluster numbers its jobs anew, what an earlier one has left is no answer.
+        folder = given["submitit_folder"].replace("%j", f"{uuid.uuid4().hex[:8]}/%j")
+        executor = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=given.get("max_num_timeout", 0))
         executor.update_parameters(
             **{
                 name if name in _OF_ANY_CLUSTER else f"slurm_{name}": value
@@ -68,7 +73,8 @@ def _submit(launcher: Any, overrides: Sequence[list[str]], first: int) -> list[A
         return list(executor.map_array(launcher, overrides, folders, numbers, names, states))
     except (RuntimeError, ValueError, submitit.core.utils.FailedJobError) as error:
         said = " ".join(str(error).split())
-        raise UserError(f"hydra/launcher=slurm: Slurm takes no jobs from here: {said}") from error
+        hint = next((f"; {hint}" for sign, hint in _REMEDIES.items() if sign in said), "")
+        raise UserError(f"hydra/launcher=slurm: Slurm takes no jobs from here: {said}{hint}") from error
 
 
 def _awaited(jobs: Sequence[Any], is_wanted: Callable[[], bool]) -> list[JobReturn]:

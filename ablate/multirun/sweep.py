@@ -86,9 +86,8 @@ def _study(composer: Composer, asked: Asked, recorded: PlanRecord | None) -> Non
         screen.say(note)
     told += _describe(made, member, places, theirs, screen)
     screen.say(f"left to do here: {len(todo)} runs{_hours(todo, places)}" if todo else "nothing is left to do here")
-    launcher = composer.launcher(asked.whole, partial(cell, session))
-    allotment = allot(launcher, asked.base, max(len(todo), 1))
-    only_looks = study["dry_run"] or study["coverage"]
+    launcher, only_looks = composer.launcher(asked.whole, partial(cell, session)), study["dry_run"] or study["coverage"]
+    allotment = allot(launcher, asked.base, len(todo))
     is_another = _record(made, asked, elsewhere, screen, only_looks=only_looks)
     if only_looks:
         _cover(made, screen, must_be_whole=study["coverage"])

@@ -4,10 +4,10 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from omegaconf import OmegaConf
 
 from ablate.error import UserError
 from ablate.multirun.allotment import allot, share
@@ -46,7 +46,7 @@ def test_more_threads_than_cores_are_refused(cores: int, threads: int | None, pr
         ("SlurmLauncher", {"params": {"cpus_per_task": 4}}, [], 4),
         ("SlurmLauncher", {"params": {"cpus_per_task": 4}}, ["threads=3"], 3),
         ("SlurmLauncher", {"params": {"cpus_per_task": None}}, [], None),
-        ("RayLauncher", {"ray_cfg": SimpleNamespace(remote={"num_cpus": 2})}, [], 2),
+        ("RayLauncher", {"ray_cfg": OmegaConf.create({"init": {}, "remote": {"num_cpus": 2}})}, [], 2),
         ("OtherLauncher", {}, [], None),
     ],
 )

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,16 +155,42 @@ def test_on_a_terminal_there_is_a_bar_over_the_processes(
         (["hydra/launcher=processes", "hydra.launcher.n_jobs=999"], "hydra.launcher.n_jobs=999: with 1 thread each"),
         (["hydra/launcher=slurm", "hydra.launcher._target_=hydra_plugins.absent.A"], "pip install 'ablate[slurm]'"),
         (["hydra/launcher=slurm", "threads=9"], "threads=9: expected at most hydra.launcher.cpus_per_task=4"),
+        (
+            ["hydra/launcher=slurm", "hydra.launcher.cpus_per_task=x"],
+            "cpus_per_task: expected a valid integer",
+        ),
+        (["hydra/launcher=slurm", "hydra.launcher.setup=foo"], "hydra.launcher.setup: expected a valid list"),
+        (
+            ["hydra/launcher=ray", "hydra.launcher.ray.remote.num_cpus=0"],
+            "num_cpus: expected greater than or equal",
+        ),
+        (["hydra/launcher=ray", "hydra.launcher.ray.remote.num_cpus=9999"], "num_cpus=9999: expected at most"),
+        (["hydra/launcher=ray", "hydra.launcher.ray.init.address=127.0.0.1:1"], "127.0.0.1:1: no Ray answers there"),
     ],
 )
 def test_what_can_not_be_launched_is_refused_in_a_line(
     settings: list[str], said: str, ablate: Command, tiny: list[str], tmp_path: Path
 ) -> None:
-    if "threads=9" in settings:
-        pytest.importorskip("submitit")
+    if "absent" not in settings[-1] and not settings[0].endswith("processes"):
+        pytest.importorskip({"slurm": "submitit", "ray": "ray"}[settings[0].rpartition("=")[2]])
     done = ablate(*tiny, "--multirun", "optim=sgd,adamw", *settings)
     assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
     assert not (tmp_path / "outputs" / "studies").exists()
+
+
+@pytest.mark.cluster
+@cluster.NEEDS_RAY
+def test_a_ray_alone_joins_no_cluster_that_was_there(
+    ablate: Command, tiny: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Ray takes the last address that was used on a machine, living or not, unless it is told."""
+    with tempfile.TemporaryDirectory(prefix="ray") as folder:  # a short path, as its sockets want
+        last = Path(folder) / "ray" / "ray_current_cluster"
+        last.parent.mkdir()
+        last.write_text("192.0.2.2:51263")
+        study = [*tiny, "--multirun", "optim=sgd,adamw", "study.name=s", "hydra/launcher=ray"]
+        done = ablate(*study, env=environment | {"RAY_TMPDIR": folder})
+    assert done.returncode == 0 and "2 finished" in done.stdout, done.stderr
 
 
 @pytest.mark.cluster
