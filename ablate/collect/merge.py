@@ -173,6 +173,11 @@ def _place(places: Layout, copy: Path) -> None:
 def _check(folder: Path, result: Result, digests: dict[str, str]) -> None:
     """Raise `_UnsoundError` where a file is not there, or not the one that the run wrote."""
     for name, digest in result.get("files", {}).items():
+        if name not in digests and (folder.parent.parent / layout.CLAIMED).is_dir():
+            raise _UnsoundError(
+                f"{folder}: without {name}, since claims keep no weights; team.stores=[{folder.parent.parent}] counts "
+                "it as it is, and the output_dir of who trained it has all of it"
+            )
         if name not in digests:
             raise _UnsoundError(f"{folder}: half of a copy, without {name}; {_REMEDY}")
         if digests[name] != digest:

@@ -24,9 +24,9 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from ablate.error import BusyError
+from ablate.error import BusyError, UserError
 from ablate.file import read_plain, write_atomically
-from ablate.record import layout
+from ablate.record import layout, reading
 from ablate.record.layout import Layout
 from ablate.record.lease import Owner
 
@@ -112,9 +112,12 @@ class Claims:
         return self._now() - self._seen[claim][1]
 
     def publish(self, key: str, run: Path | None = None) -> None:
-        """Put the record of a cell that has ended where members find it, with the small files of its `run`."""
+        """Put the record of a cell that has ended where members find it, with the small files of its `run`.
+
+        One that is there and can't be read, of a disk that is damaged or was full, is put there anew.
+        """
         last, target = self.last(key), Layout(self.folder).run(key)
-        if last is None or last.result is None or (target / layout.RESULT).exists():
+        if last is None or last.result is None or _is_record(target):
             return
         for name in _SMALL_FILES:
             if run and (run / name).exists():
@@ -189,9 +192,19 @@ class Claim:
 
 def _read(path: Path) -> Entry:
     try:
-        return _adapter().validate_json(read_plain(path, _MOST_BYTES) or b"")
+        entry = _adapter().validate_json(read_plain(path, _MOST_BYTES) or b"")
+        if entry.kind == "ended" and (entry.result or {}).get("key") != path.parent.name:
+            raise ValueError("the record of no run, or of another")
+        return entry
     except ValueError:  # its writer is at it, or has died at it
         return Entry("claimed", _NOBODY)
+
+
+def _is_record(run: Path) -> bool:
+    try:
+        return reading.result(run) is not None
+    except UserError:
+        return False
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from typing import Any
 
 from ablate.error import UserError
 from ablate.record import layout, reading
+from ablate.record.layout import Layout
 from ablate.record.reading import FoundRecord, Result
 
 
@@ -86,11 +87,13 @@ def _wrong_claims(folder: Path) -> str | None:
         what = "expected a folder, found a file" if folder.exists() else "no such folder"
         return f"{what}; mount its disk, or make it, once for all members"
     try:
-        (folder / layout.CLAIMED).mkdir(exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder / layout.CLAIMED):
-            return None
+        for below in (layout.CLAIMED, Layout(folder).runs.name):
+            (folder / below).mkdir(exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder / below):
+                pass
     except OSError as error:
-        return f"nothing can be written into its {layout.CLAIMED}/ ({error.strerror}); mend that, for all members"
+        return f"nothing can be written into its {below}/ ({error.strerror}); mend that, for all members"
+    return None
 
 
 def lost(stores: Iterable[str]) -> list[str]:

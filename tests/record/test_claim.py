@@ -115,14 +115,30 @@ def test_what_has_ended_is_published_once_from_its_claim(tmp_path: Path, clock: 
     taken = mine.take("k")
     mine.publish("k", run)  # it has not ended
     assert taken and not (tmp_path / "shared" / "runs").exists()
-    taken.end({"key": "k", "status": "finished"})
+    ended = {"key": "k", "status": "finished", "metrics": {"val/accuracy": 0.5, "best_epoch": 1}}
+    taken.end(ended)
     mine.publish("k", run)
     published = tmp_path / "shared" / "runs" / "k"
     assert sorted(each.name for each in published.iterdir()) == [layout.ROWS, layout.RESULT]
-    assert json.loads((published / layout.RESULT).read_text()) == {"key": "k", "status": "finished"}
-    (published / layout.RESULT).write_text("as it is")
+    assert json.loads((published / layout.RESULT).read_text()) == ended
+    (published / layout.RESULT).write_text(json.dumps(ended))
     mine.publish("k", run)
-    assert (published / layout.RESULT).read_text() == "as it is"
+    assert (published / layout.RESULT).read_text() == json.dumps(ended), "it is as it is"
+    for damaged in ("", json.dumps(ended)[:-9], "null"):
+        (published / layout.RESULT).write_text(damaged)
+        claims(tmp_path / "shared", "theirs", clock).publish("k")
+        assert json.loads((published / layout.RESULT).read_text()) == ended
+
+
+@pytest.mark.parametrize("result", [None, {"key": "nonsense"}])
+def test_an_end_with_the_record_of_no_run_is_freed_in_time(
+    result: dict[str, str] | None, tmp_path: Path, clock: Clock
+) -> None:
+    mine, theirs = claims(tmp_path, "mine", clock), claims(tmp_path, "theirs", clock)
+    assert mine.append("k", 1, "ended", result)
+    assert not theirs.free_if_abandoned("k")
+    clock.time += claim.SILENCE_SECONDS
+    assert theirs.free_if_abandoned("k") and theirs.take("k")
 
 
 def _take_all(folder: Path) -> list[str]:
