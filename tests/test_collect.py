@@ -255,5 +255,18 @@ def test_the_command_itself(mine: Layout, theirs: Layout, tmp_path: Path) -> Non
     done = run("theirs", "--output-dir", "mine")
     assert done.returncode == 0 and "6 of 6 runs are there" in done.stdout, done.stderr
     lost = run("nowhere", "theirs")
-    assert lost.returncode == 2 and lost.stderr == "ablate: nowhere: no such folder\n"
+    assert lost.returncode == 2 and lost.stderr == "ablate: nowhere: no such folder; unpack an archive first\n"
     assert not (tmp_path / "outputs").exists()
+
+
+def test_what_claims_have_is_no_half_of_a_copy(
+    mine: Layout, theirs: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They keep no weights, however often they are copied."""
+    (theirs.output_dir / "cells").mkdir()
+    (theirs.run(KEYS[3]) / "best.pt").unlink()
+    assert collect(mine, theirs.output_dir) == 1
+    said = capsys.readouterr().out
+    assert (
+        f"without best.pt, since claims keep no weights; team.stores=[{theirs.output_dir}] counts it as it is" in said
+    )

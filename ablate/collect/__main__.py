@@ -33,7 +33,7 @@ def _collect(arguments: list[str]) -> int:
     parser.add_argument("--dry-run", action="store_true", help="show what would be done, and do nothing")
     asked = parser.parse_args(arguments)
     if lost := [str(folder) for folder in asked.folders if not folder.is_dir()]:
-        raise UserError(f"{', '.join(lost)}: no such folder")
+        raise UserError(f"{', '.join(lost)}: no such folder; unpack an archive first")
     places, screen = Layout(asked.output_dir), Screen()
     if asked.dry_run:
         return _merged(places, asked.folders, screen, is_dry=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablate.collect.source import KEY
+from ablate.config.override import with_list
 from ablate.error import BusyError, UserError
 from ablate.record import layout, reading
 from ablate.record.layout import Layout
@@ -106,7 +107,7 @@ def _merge(places: Layout, key: str, records: Sequence[tuple[Path, Result]], mer
     if different:
         merged.conflicting.add(key)
         which = "; ".join(f"{folder} has {_words(result)}" for folder, result in (known[0], *different))
-        merged.problems.append(f"{key}: conflicting records, all left alone: {which}")
+        merged.problems.append(f"{key}: conflicting records, left alone until one is deleted: {which}")
     elif here:
         merged.known += 1
     else:
@@ -173,10 +174,11 @@ def _place(places: Layout, copy: Path) -> None:
 def _check(folder: Path, result: Result, digests: dict[str, str]) -> None:
     """Raise `_UnsoundError` where a file is not there, or not the one that the run wrote."""
     for name, digest in result.get("files", {}).items():
-        if name not in digests and (folder.parent.parent / layout.CLAIMED).is_dir():
+        store = folder.parent.parent
+        if name not in digests and (store / layout.CLAIMED).is_dir():
             raise _UnsoundError(
-                f"{folder}: without {name}, since claims keep no weights; team.stores=[{folder.parent.parent}] counts "
-                "it as it is, and the output_dir of who trained it has all of it"
+                f"{folder}: without {name}, since claims keep no weights; {with_list('team.stores', [str(store)])} "
+                "counts it as it is, and the output_dir of who trained it has all of it"
             )
         if name not in digests:
             raise _UnsoundError(f"{folder}: half of a copy, without {name}; {_REMEDY}")

@@ -66,7 +66,7 @@ def check(config: Mapping[str, Any]) -> None:
     """Raise `UserError` that names every folder of a config that is not there, and what claims do not go with."""
     team = config["team"]
     problems = [
-        f"team.stores: {each}: no such folder; mount it, or leave it out of team.stores"
+        f"team.stores: {each}: no such folder; unpack or mount it, or leave it out of team.stores"
         for each in absolute(team["stores"])
         if not _is_folder(Path(each))
     ]

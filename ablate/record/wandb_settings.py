@@ -6,6 +6,7 @@ import configparser
 import logging
 import netrc
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -30,8 +31,16 @@ _MOST_BYTES = 1 << 20  # of wandb's settings
 def choose_mode(asked: str) -> tuple[Mode, str]:
     """The mode that `wandb.mode` means here, and the reason for it.
 
-    Raises `UserError` for `online` without an API key and for a WANDB_MODE that is none.
+    Raises `UserError` for `online` without an API key, and for a WANDB_MODE or a server that is none.
     """
+    mode, reason = _chosen(asked)
+    url = server_url()
+    if mode != "disabled" and url and not re.match(r"https?://[^\s/]", url):
+        raise UserError(f"WANDB_BASE_URL: expected the address of a server, https://HOST, found {url!r}")
+    return mode, reason
+
+
+def _chosen(asked: str) -> tuple[Mode, str]:
     found = _has_api_key()
     if asked == "online" and not found:
         raise UserError("wandb.mode=online: no API key in WANDB_API_KEY or netrc; `wandb login`, or wandb.mode=offline")

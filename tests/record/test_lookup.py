@@ -50,7 +50,7 @@ def test_what_a_team_mate_has_shown_online_is_not_trained_and_named(
     bert = ablate(*shown, *STUDY, "team.member=2", env=server.environment)
     assert bert.returncode == 0, bert.stderr
     assert f"there already: 1 run of member 1 on {HOST}, in wandb, the-team/hw" in bert.stdout
-    assert "left to do here: 1 runs" in bert.stdout and "2 finished" in bert.stdout
+    assert "left to do here: 1 run;" in bert.stdout and "2 finished" in bert.stdout
     assert results(tmp_path) == {keys(tmp_path)["optimizer=adamw"]} and server.requests["Runs"] == 1
     theirs = keys(tmp_path)["optimizer=sgd"]
     (found,) = json.loads((tmp_path / "outputs/studies/s/found.json").read_text())

@@ -103,7 +103,9 @@ def test_a_folder_that_is_not_there_stops_all_before_anything_trains(
     capsys.readouterr()
     for line in (["optim=nadam"], STUDY[:-1]):
         assert command([*tiny, *line, "team.stores=[anna,carl]"]) == 2
-        said = f"team.stores: {Path('carl').resolve()}: no such folder; mount it, or leave it out of team.stores"
+        said = (
+            f"team.stores: {Path('carl').resolve()}: no such folder; unpack or mount it, or leave it out of team.stores"
+        )
         assert capsys.readouterr().err == f"ablate: {said}\n"
     assert command([*tiny, *STUDY, "team.stores=anna,carl"]) == 2
     assert "team.stores: can't be swept; a list of folders stands in brackets" in capsys.readouterr().err

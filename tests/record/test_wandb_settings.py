@@ -35,6 +35,10 @@ def test_auto_goes_by_the_environment_then_by_the_key(monkeypatch: pytest.Monkey
     monkeypatch.setenv("WANDB_MODE", "disabled")
     assert wandb_settings.choose_mode("auto") == ("disabled", "WANDB_MODE=disabled")
     monkeypatch.setenv("WANDB_MODE", "sometimes")
+    monkeypatch.setenv("WANDB_BASE_URL", "wandb.example.org")
+    assert wandb_settings.choose_mode("disabled")[0] == "disabled"
+    with pytest.raises(UserError, match="WANDB_BASE_URL: expected the address of a server, https://HOST"):
+        wandb_settings.choose_mode("offline")
     with pytest.raises(UserError, match="WANDB_MODE: expected one of"):
         wandb_settings.choose_mode("auto")
 
