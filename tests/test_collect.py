@@ -264,9 +264,7 @@ def test_what_claims_have_is_no_half_of_a_copy(
 ) -> None:
     """They keep no weights, however often they are copied."""
     (theirs.output_dir / "cells").mkdir()
-    (theirs.run(KEYS[3]) / "best.pt").unlink()
+    (theirs.run(KEYS[1]) / "metrics.jsonl").unlink()
     assert collect(mine, theirs.output_dir) == 1
-    said = capsys.readouterr().out
-    assert (
-        f"without best.pt, since claims keep no weights; team.stores=[{theirs.output_dir}] counts it as it is" in said
-    )
+    said = f"without metrics.jsonl, since claims keep no weights; team.stores=['{theirs.output_dir}'] counts it"
+    assert said in capsys.readouterr().out
