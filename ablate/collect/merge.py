@@ -21,6 +21,7 @@ from ablate.record import layout, reading
 from ablate.record.layout import Layout
 from ablate.record.reading import Result
 from ablate.record.store import RunFolder
+from ablate.record.team import shown
 
 _REMEDY = "left out; have it copied again"
 _MOST_BYTES = 1 << 33  # of a run's files together: far more than any has
@@ -103,7 +104,7 @@ def _merge(places: Layout, key: str, records: Sequence[tuple[Path, Result]], mer
         _leave_out(merged, key, f"{error}; until then no other record takes its place")
         return
     known = [*([(places.run(key), here)] if here else []), *records]
-    different = [each for each in known if _shown(each[1]) != _shown(known[0][1])]
+    different = [each for each in known if shown(each[1]) != shown(known[0][1])]
     if different:
         merged.conflicting.add(key)
         which = "; ".join(f"{folder} has {_words(result)}" for folder, result in (known[0], *different))
@@ -125,11 +126,6 @@ def _merge(places: Layout, key: str, records: Sequence[tuple[Path, Result]], mer
         else:
             merged.malformed[key] = problems[0]
         merged.problems += problems
-
-
-def _shown(result: Result) -> object:
-    """What two records of one run must have alike."""
-    return result["status"], result["metrics"]
 
 
 def _words(result: Result) -> str:

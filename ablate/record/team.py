@@ -106,9 +106,20 @@ def lost(stores: Iterable[str]) -> list[str]:
 
 
 def find(elsewhere: Elsewhere, key: str) -> tuple[Found | None, list[str]]:
-    """The run of a key where it is found first, and a line on each record before that is malformed."""
+    """The run of a key where it is found first, and a line on each record that is malformed, or has another result."""
     problems = list[str]()
-    return next(every(elsewhere, key, problems), None), problems
+    found = list(every(elsewhere, key, problems))
+    problems += [
+        f"{key}: {each.place} has another result than {found[0].place}, which counts here; `ablate collect` shows both"
+        for each in found[1:]
+        if shown(each.result) != shown(found[0].result)
+    ]
+    return found[0] if found else None, problems
+
+
+def shown(result: Result) -> object:
+    """What two records of one run must have alike."""
+    return result["status"], result["metrics"]
 
 
 def every(elsewhere: Elsewhere, key: str, problems: list[str]) -> Iterator[Found]:

@@ -20,7 +20,7 @@ from ablate.record.layout import Layout
 from ablate.record.reading import CellRecord, PlanRecord, Result
 from ablate.record.status import Status
 from ablate.record.store import RunFolder
-from ablate.record.team import Elsewhere, Found
+from ablate.record.team import Elsewhere, Found, shown
 from ablate.study.design import split
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def _take(study: Study, found: Found) -> None:
     """Take a run's result, unless another is known that differs; what lies here has no place."""
     result, key = found.result, found.result["key"]
     before = study.results.get(key)
-    if before and (before["status"], before["metrics"]) != (result["status"], result["metrics"]):
+    if before and shown(before) != shown(result):
         known = study.folders.get(key) or study.elsewhere[key]
         study.notes.append(f"{found.folder or f'{key} in {found.place}'}: another result than {known} has; left out")
         return

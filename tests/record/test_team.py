@@ -140,3 +140,16 @@ def test_a_store_is_only_read_and_found_however_it_was_copied(stores: list[Path]
     assert found and found.place == str(bert) and "expected a file" in problems[0] and problems[0].endswith("left out")
     assert team.find(Elsewhere([str(tmp_path)]), key) == (None, [])
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_team_mates_who_disagree_are_named_before_anything_is_trained(
+    stores: list[Path], tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(stores[0], "changed")
+    changed = sorted(Path("changed/runs").glob("*/result.json"))[0]
+    record = json.loads(changed.read_text())
+    changed.write_text(json.dumps(record | {"metrics": record["metrics"] | {"val/accuracy": 0.99}}))
+    capsys.readouterr()
+    assert command([*tiny, *STUDY, "team.stores=[anna,changed]", "study.dry_run=true"]) == 0
+    said = f"{changed.parent.name}: {Path('changed').resolve()} has another result than {stores[0]} has, which counts"
+    assert said.replace(" has, which", ", which") in capsys.readouterr().out
