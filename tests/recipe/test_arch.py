@@ -285,6 +285,12 @@ def test_dropout_has_its_distribution(probability: float, dtype: torch.dtype) ->
     assert torch.equal(layer(ones), draws)
 
 
+def test_a_dropout_of_nearly_all_keeps_one_in_65536() -> None:
+    torch.manual_seed(3)
+    kept = arch._Dropout(0.99999)(torch.ones(2**22)).count_nonzero()
+    assert 64 - 5 * 8 < kept < 64 + 5 * 8
+
+
 def test_dropouts_gradient_has_its_mask_and_evaluation_none() -> None:
     layer = arch._Dropout(0.3)
     inputs = torch.randn(50, 7, requires_grad=True)

@@ -1,7 +1,13 @@
 """A split in shards against the same split held whole: each frame once an epoch, each window as it is there."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
+from functools import cache, partial
+from operator import mul
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -33,24 +39,51 @@ def table_of(lengths: list[int], boundary: str = "zero") -> FrameTable:
     return table
 
 
-@settings(max_examples=60, deadline=None)
+class Pool:
+    """Does what it is given at once, or not before its result is asked for."""
+
+    def __init__(self, is_eager: bool) -> None:
+        self._is_eager = is_eager
+
+    def submit(self, work: Callable[..., int], *given: Any) -> Pending:
+        return Pending(partial(work, *given), self._is_eager)
+
+
+class Pending:
+    """What a pool has been given."""
+
+    def __init__(self, work: Callable[[], int], is_eager: bool) -> None:
+        self._work, self._is_eager = cache(work), is_eager
+        if is_eager:
+            self._work()
+
+    def done(self) -> bool:
+        return self._is_eager
+
+    def result(self) -> int:
+        return self._work()
+
+
+@settings(max_examples=200, deadline=None)
 @given(
-    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=60),
+    lengths=st.builds(mul, st.lists(st.integers(1, 40), min_size=1, max_size=60), st.sampled_from([1, 40])),
     context=st.integers(0, 5),
     batch_size=st.integers(1, 30),
-    more=st.floats(1.0, 4.0),
+    more=st.floats(1.0, 2.0),
     boundary=st.sampled_from(["zero", "bleed"]),
     seed=st.integers(0, 99),
+    is_eager=st.booleans(),
 )
 def test_each_frame_is_seen_once_an_epoch_in_its_own_window(
-    lengths: list[int], context: int, batch_size: int, more: float, boundary: str, seed: int
+    lengths: list[int], context: int, batch_size: int, more: float, boundary: str, seed: int, is_eager: bool
 ) -> None:
-    """Whatever the shards: what a step looks at lies on the device when it does."""
+    """Whatever the shards, and however fast they are read: what a step looks at lies on the device when it does."""
     table = table_of(lengths, boundary)
     whole = Frames.of(table, context, CPU)
     longest, shortest = max(lengths) + 2 * context, min(lengths)
     least = 3 * longest + 2 * math.ceil((batch_size + 8) * (shortest + 2 * context) / shortest)
     streamed = Streamed(table, context, CPU, math.ceil(8 * 8 * least * more), batch_size)
+    streamed._pool = Pool(is_eager)  # type: ignore[assignment]
     generator = torch.Generator().manual_seed(seed)
     for _ in range(2):
         rows, labels = streamed.begin(streamed.draw(generator))
