@@ -256,9 +256,13 @@ def _unknown_key(key: str, composer: Composer, overrides: Sequence[str]) -> str:
         return f"{key}: a folder of options of your own is added: +{key}=..."
     if is_of_hydra(key) and "/" in key:
         return f"{key}: no such group; {nearest(key, composer.groups_of_hydra())}"
+    if key.startswith("hydra.launcher."):
+        return f"{key}: unknown key of the launcher that hydra/launcher=... chooses; `--cfg hydra` shows its keys"
     if is_of_hydra(key):
-        keys = _keys(composer.whole([]))
-        return f"{key}: unknown key; {nearest(key, [each for each in keys if each.startswith('hydra.')])}"
+        known = [each for each in _keys(composer.whole([])) if each.startswith("hydra.")]
+        meant = guess(key, known)
+        hint = f"did you mean {meant}?" if meant else "`--cfg hydra` shows those that there are"
+        return f"{key}: unknown key; {hint}"
     others = composer.options(parent) if parent in GROUPS else []
     if having := [each for each in others if name in composer.keys_of(parent, each)]:
         return f"{key}: only some options of {parent} have it: {', '.join(having)}; choose one with {parent}=..."

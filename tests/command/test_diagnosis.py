@@ -111,6 +111,10 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
         (["hydra/lancher=joblib"], "hydra/lancher: no such group; did you mean hydra/launcher?"),
         (["hydra.searchpath=[pkg://nope]"], "hydra.searchpath=pkg://nope: expected a folder or a package, found"),
         (["hydra.foo=1"], "hydra.foo: unknown key; "),
+        (
+            ["-m", "hydra.launcher.n_jobs=2"],
+            "hydra.launcher.n_jobs: unknown key of the launcher that hydra/launcher=...",
+        ),
         (["hydra.swep.dir=x"], "hydra.swep.dir: unknown key; did you mean hydra.sweep.dir?"),
         (["hydra/sweeper=optuna"], "hydra/sweeper=optuna: not installed; `pip install hydra-optuna-sweeper`"),
         (["augmentation=specaugment"], "augmentation=specaugment: no such option; did you mean time_freq_mask?"),
