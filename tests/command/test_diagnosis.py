@@ -113,7 +113,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
         (["hydra.foo=1"], "hydra.foo: unknown key; "),
         (
             ["-m", "hydra.launcher.n_jobs=2"],
-            "hydra.launcher.n_jobs: unknown key of the launcher that hydra/launcher=...",
+            "hydra.launcher.n_jobs: unknown key of the launcher",
         ),
         (["hydra.swep.dir=x"], "hydra.swep.dir: unknown key; did you mean hydra.sweep.dir?"),
         (["hydra/sweeper=optuna"], "hydra/sweeper=optuna: not installed; `pip install hydra-optuna-sweeper`"),
