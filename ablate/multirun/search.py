@@ -110,15 +110,17 @@ def search(composer: Composer, asked: Space, trials: int, journal: Path | None) 
 def _try(found: optuna.Study, objective: Callable[[optuna.Trial], float], screen: Screen) -> None:
     """One trial; one that is interrupted is the next one that is tried."""
     trial = found.ask()
+    # Another process may take a trial up that has not begun to train, and so has ended it.
+    tell = partial(found.tell, trial, skip_if_finished=True)
     try:
-        found.tell(trial, objective(trial))
+        tell(objective(trial))
     except optuna.TrialPruned:
-        found.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        tell(state=optuna.trial.TrialState.PRUNED)
     except BusyError as error:
-        found.tell(trial, state=FAIL)
+        tell(state=FAIL)
         screen.say(f"trial {trial.number}: {error}")
     except BaseException as error:
-        found.tell(trial, state=FAIL)
+        tell(state=FAIL)
         if trial.params and not isinstance(error, Exception):
             found.enqueue_trial(trial.params)
         raise
