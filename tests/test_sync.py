@@ -71,6 +71,7 @@ def test_of_a_run_whose_server_failed_in_its_middle_the_rest_is_uploaded(
     name, tags, config = run.name, run.tags, {**run.config, "_wandb": None}
     assert [row["epoch"] for row in run.epochs] == [1, 2, 3] and run.state == "running"
     assert "`ablate sync s` uploads 1 runs of the study" in done.stdout, done.stdout
+    assert done.stdout.count("the server does not have all of this run") == 1 and done.stderr == ""
     server.fail, server.breaks_at = 0, None
     rest = ablate(module="ablate.sync", env=server.environment)
     assert rest.returncode == 0 and re.fullmatch(r"uploaded: outputs/wandb/run-\S+\n", rest.stdout), rest

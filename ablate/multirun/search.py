@@ -1,4 +1,8 @@
-"""A search: Optuna chooses each trial's levels by what earlier ones have shown, and each trial is an ordinary run."""
+"""A search: Optuna chooses each trial's levels by what earlier ones have shown, and each trial is an ordinary run.
+
+Half of it is what Optuna leaves to its users: a space that is checked before anything is trained, trials that are gone
+on with after an interruption or a kill, a plan for the report.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """A study on a real Slurm: an array with a limit, a job that is begun anew in mid-training, and what is said of it."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import pytest
 
 from tests import cluster
 from tests.conftest import Command
+from tests.multirun.test_launch import break_first
 
 STUDY = ["arch.width=128", "arch.depth=3", "epochs=25", "optim=sgd,adamw", "study.name=s", "--multirun"]
 ON_SLURM = [
@@ -57,6 +59,30 @@ def test_a_job_that_is_begun_anew_ends_with_the_undisturbed_bits(
         assert (here / "best.pt").read_bytes() == (there / "best.pt").read_bytes()
         metrics = [json.loads((run / "result.json").read_text())["metrics"] for run in (here, there)]
         assert metrics[0] == metrics[1]
+
+
+@pytest.mark.cluster
+@cluster.NEEDS_SLURM
+def test_jobs_stop_at_a_failure_and_at_ctrl_c(
+    ablate: Command, tiny: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    short = [each for each in tiny if not each.startswith("epochs")]
+    study = [*short, "epochs=5000", "--multirun", "optim=sgd,adamw", "study.seeds=2", "study.name=s"]
+    checkpoint = break_first(ablate, study, tmp_path)
+    with cluster.slurm(tmp_path / "slurm", environment) as found:
+        failed = ablate(*study, *ON_SLURM, "study.fail_fast=true", env=found)
+        assert failed.returncode == 1 and "1 failed, 3 missing" in failed.stdout, failed.stdout
+        checkpoint.unlink()
+        command = [sys.executable, "-m", "ablate.run", *study, *ON_SLURM]
+        with subprocess.Popen(command, cwd=tmp_path, env=found, stdout=subprocess.PIPE, text=True) as process:
+            while not list((tmp_path / "outputs" / "runs").glob("*/metrics.jsonl")):
+                assert process.poll() is None
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            told = process.communicate(timeout=120)[0]
+        assert process.returncode == 130 and "stopping: each run ends after its epoch" in told
+        assert "4 missing" in told and not list(tmp_path.glob("outputs/runs/*/lease.json"))
+        assert not _asked(["squeue", "--noheader"], found)
 
 
 def _asked(command: list[str], environment: dict[str, str]) -> str:

@@ -245,12 +245,12 @@ def test_a_server_that_fails_from_the_start_costs_one_warning(
     assert result["status"] == "finished" and not files_with(API_KEY, folder)
 
 
-@pytest.mark.parametrize("fault", ["503 for good", "403", "gone"])
+@pytest.mark.parametrize("fault", ["403", "gone"])  # 503 is in test_sync, which mends it
 def test_a_server_that_fails_while_training_costs_one_warning(
     fault: str, folder: Path, server: WandbServer, environment: dict[str, str]
 ) -> None:
     def plant(process: int) -> None:
-        server.fail = {"503 for good": 503, "403": 403}.get(fault, 0)
+        server.fail = 403 if fault == "403" else 0
         if fault == "gone":
             server.stop()
 
