@@ -85,8 +85,8 @@ def _study(composer: Composer, asked: Asked, recorded: PlanRecord | None) -> Non
     for note in told:
         screen.say(note)
     told += _describe(made, member, places, theirs, screen)
-    left = f"{len(todo)} {'run' if len(todo) == 1 else 'runs'}{_hours(todo, places)}"
-    screen.say(f"left to do here: {left}" if todo else "nothing is left to do here")
+    number = f"{len(todo)} {'run' if len(todo) == 1 else 'runs'}"
+    screen.say(f"left to do here: {number}{_hours(todo, places)}" if todo else "nothing is left to do here")
     launcher, only_looks = composer.launcher(asked.whole, partial(cell, session)), study["dry_run"] or study["coverage"]
     allotment = allot(launcher, asked.base, len(todo))
     is_another = _record(made, asked, elsewhere, screen, only_looks=only_looks)

@@ -41,7 +41,7 @@ def report_of(study: str) -> str:
     """How the keys of a study's published reports begin.
 
     >>> report_of("shapes")
-    'report76fdcbf5'
+    'reporte729e861'
     """
     return f"report{hashlib.sha256(study.encode()).hexdigest()[:8]}"
 
