@@ -31,7 +31,8 @@ def _search(arguments: list[str]) -> int:
     line = read(asked.overrides)
     refuse(line.problems)
     try:
-        from ablate.multirun.search import search, space
+        from ablate.multirun.search import search
+        from ablate.multirun.space import space
     except ModuleNotFoundError as error:
         raise UserError("search: needs Optuna; pip install 'ablate[search]'") from error
     with Composer.of(line.flags, line.overrides) as composer:

@@ -11,7 +11,7 @@ from ablate.command.frame import framed
 from ablate.config.spelling import nearest
 from ablate.display import Screen
 from ablate.error import IncompleteError, UserError
-from ablate.record import lookup, reading, upload, wandb_settings
+from ablate.record import reading, upload, wandb_api, wandb_settings
 from ablate.record.layout import Layout
 from ablate.training import window
 
@@ -33,7 +33,7 @@ def _sync(arguments: list[str]) -> int:
         screen.say("nothing is left to upload")
         return 0
     wandb_settings.check_api_key()
-    if problem := lookup.unreachable(asked.output_dir):
+    if problem := wandb_api.unreachable(asked.output_dir):
         raise IncompleteError(f"wandb: the server can't be used ({problem}); nothing is uploaded")
     uploaded = 0
     for folder, problem in _sent(places, folders):
@@ -51,12 +51,14 @@ def _sent(places: Layout, folders: Sequence[Path]) -> Iterator[tuple[Path, str |
     """
     others = list[Path]()
     for folder in folders:
-        problems = list[str]()
-        is_whole = None if upload.is_offline(folder) else window.show_rest(places, folder, problems.append)
-        if is_whole is None:
-            others.append(folder)
-        else:
-            yield folder, None if is_whole else "; ".join(problems) or "the server did not take all of it"
+        try:
+            if upload.is_offline(folder) or not window.show_rest(places, folder):
+                others.append(folder)
+                continue
+            problem = None
+        except UserError as error:
+            problem = " ".join(str(error).splitlines())
+        yield folder, problem
     yield from upload.send(others)
 
 

@@ -2,12 +2,12 @@
 
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
-import pytest
-
-from ablate.record.layout import Layout
-from ablate.training.window import show_rest
 from tests.conftest import Command
 from tests.wandb_server import WandbServer
 
@@ -59,32 +59,73 @@ def test_a_run_alone_is_uploaded_too_and_a_study_that_is_not_there_is_named(
 
 
 def test_of_a_run_whose_server_failed_in_its_middle_the_rest_is_uploaded(
-    ablate: Command, shown: list[str], tmp_path: Path, server: WandbServer, monkeypatch: pytest.MonkeyPatch
+    ablate: Command, shown: list[str], tmp_path: Path, server: WandbServer
 ) -> None:
-    """`wandb sync` would repeat the epochs that are there."""
+    """`wandb sync` would repeat the epochs that are there. What can't be uploaded leaves the server as it is."""
+
+    def sync(code: int, said: str) -> None:
+        done = ablate(module="ablate.sync", env=server.environment)
+        assert done.returncode == code and re.search(said, done.stdout), done
+
+    def epochs() -> list[int]:
+        return [row["epoch"] for row in run.epochs]
+
     server.breaks_at = 3
-    study = ["-m", "study.name=s"]
-    longer = [each for each in shown if not each.startswith("epochs")]
-    done = ablate(*longer, *study, "epochs=5", env=server.environment)
-    assert done.returncode == 0, done.stderr
-    ((_, run),) = server.runs.items()
+    of_run = [each for each in shown if not each.startswith(("epochs", "wandb.project"))]
+    of_run += ["-m", "study.name=s", "epochs=5"]
+    elsewhere = server.environment | {"WANDB_PROJECT": "of-team"}  # which is not named any more when it is uploaded
+    done = ablate(*of_run, env=elsewhere)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert done.stdout.count("the server does not have all of this run") == 1
+    assert "`ablate sync s` uploads 1 run of the study" in done.stdout
+    ((path, run),) = server.runs.items()
     name, tags, config = run.name, run.tags, {**run.config, "_wandb": None}
-    assert [row["epoch"] for row in run.epochs] == [1, 2, 3] and run.state == "running"
-    assert "`ablate sync s` uploads 1 runs of the study" in done.stdout, done.stdout
-    assert done.stdout.count("the server does not have all of this run") == 1 and done.stderr == ""
-    server.fail, server.breaks_at = 0, None
-    rest = ablate(module="ablate.sync", env=server.environment)
-    assert rest.returncode == 0 and re.fullmatch(r"uploaded: outputs/wandb/run-\S+\n", rest.stdout), rest
-    assert [row["epoch"] for row in run.epochs] == [1, 2, 3, 4, 5] and run.state == "finished"
-    assert (run.name, run.tags, {**run.config, "_wandb": None}) == (name, tags, config) and len(server.runs) == 1
-    assert json.loads(run.summary["record"])["status"] == "finished"
-    # The record is another training's now.
-    assert ablate(*longer, *study, "epochs=5", "rerun=true", env=server.environment).returncode == 0
+    assert epochs() == [1, 2, 3] and run.state == "running" and path.startswith("the-team/of-team/")
     (window,) = (each.parent for each in (tmp_path / "outputs/wandb").glob("run-*/unsynced"))
-    for marker in window.glob("*.synced"):
-        marker.unlink()
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    assert show_rest(Layout(tmp_path / "outputs"), window, print) is None
-    (window / "unsynced").unlink()
-    assert ablate(module="ablate.sync").stdout == "nothing is left to upload\n"
+    metrics = next((tmp_path / "outputs/runs").glob("*/metrics.jsonl"))
+    whole = metrics.read_bytes()
+
+    server.fail, server.breaks_at = 0, 4
+    sync(1, "failed: ")
+    assert epochs() == [1, 2, 3, 4]
+    server.fail, server.breaks_at = 0, None
+    for content, said in (
+        (None, "is not the record of this training"),
+        (whole[:-9], "not the file that the run wrote"),
+    ):
+        metrics.unlink() if content is None else metrics.write_bytes(content)
+        sync(1, said)
+        assert epochs() == [1, 2, 3, 4] and run.state == "running"
+    metrics.write_bytes(whole)
+    sync(0, r"^uploaded: outputs/wandb/run-\S+\n$")
+    assert epochs() == [1, 2, 3, 4, 5] and run.state == "finished" and len(server.runs) == 1
+    assert (run.name, run.tags, {**run.config, "_wandb": None}) == (name, tags, config)
+    assert json.loads(run.summary["record"])["status"] == "finished"
+    sync(0, "^nothing is left to upload\n$")
+
+    assert ablate(*of_run, "rerun=true", env=elsewhere).returncode == 0
+    (window / "unsynced").write_text(path)
+    sync(1, "the server has the first [0-9]+ rows of it, and .* is not the record of this training; `wandb sync")
+    assert epochs() == [1, 2, 3, 4, 5]
+
+
+def test_of_an_interrupted_run_the_rest_is_uploaded(
+    ablate: Command, shown: list[str], environment: dict[str, str], tmp_path: Path, server: WandbServer
+) -> None:
+    server.breaks_at = 1
+    of_run = [each for each in shown if not each.startswith("epochs")]
+    command = [sys.executable, "-u", "-m", "ablate.run", *of_run, "epochs=3000", "progress=plain"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment | server.environment, stdout=subprocess.PIPE) as first:
+        while not any(run.epochs for run in server.runs.values()):
+            assert first.poll() is None
+            time.sleep(0.05)
+        first.send_signal(signal.SIGINT)
+        first.communicate(timeout=60)
+    assert first.returncode == 130
+    ((_, run),) = server.runs.items()
+    server.fail, server.breaks_at = 0, None
+    done = ablate(module="ablate.sync", env=server.environment)
+    assert done.returncode == 0 and done.stdout.startswith("uploaded: "), done
+    trained = len(next((tmp_path / "outputs/runs").glob("*/metrics.jsonl")).read_text().splitlines())
+    assert [row["epoch"] for row in run.epochs] == list(range(1, trained + 1)) and trained > 1
+    assert run.state != "finished" and "record" not in run.summary

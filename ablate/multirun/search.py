@@ -1,32 +1,36 @@
 """A search: Optuna chooses each trial's levels by what earlier ones have shown, and each trial is an ordinary run.
 
-Half of it is what Optuna leaves to its users: a space that is checked before anything is trained, trials that are gone
-on with after an interruption or a kill, a plan for the report.
+Half of it is what Optuna leaves to its users: a space that is checked before anything is trained, a journal that takes
+no other search's trials, trials that are gone on with after an interruption or a kill, a plan for the report.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import socket
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import optuna
-from hydra.core.override_parser.types import IntervalSweep, Override
 from omegaconf import DictConfig
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, Trial, TrialState
 
-from ablate.config.check import check_settings, refuse
+from ablate.config.check import check_settings, instantiate
 from ablate.config.compose import Composer, resolve
-from ablate.config.override import name_of
+from ablate.config.settings import Config
 from ablate.display import Screen
-from ablate.error import BusyError, UserError
-from ablate.multirun.cells import all_mistakes, levels_of
+from ablate.error import BusyError, UserError, refusing
+from ablate.multirun.space import Space
 from ablate.record import reading, store
 from ablate.record.layout import Layout
+from ablate.record.lease import Owner
 from ablate.record.store import RunFolder
 from ablate.study import design
 from ablate.study.design import Factor
@@ -34,39 +38,7 @@ from ablate.study.plan import Cell, Plan
 from ablate.training.run import attend, identify
 from ablate.training.session import Session
 
-COMPLETE, FAIL = optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.FAIL
-_NOT_OURS = ("study", "team.", "rerun", "plot")
-_DIGITS = 4  # of a value from an interval, so that a run can be asked for again by hand
-
-
-@dataclass(frozen=True)
-class Space:
-    """What is the same in all trials, and what each of them chooses from."""
-
-    fixed: list[str]
-    swept: dict[str, Override]
-
-    def first(self) -> dict[str, str | float]:
-        """The trial that all others are compared with: first levels, and the middle of intervals."""
-        return {name: _middle(each) if _is_interval(each) else levels_of(each)[0] for name, each in self.swept.items()}
-
-    def suggested(self, trial: optuna.Trial) -> dict[str, str]:
-        """A trial's level of each factor, as it is written in an override."""
-        return {name: _suggested(trial, name, each) for name, each in self.swept.items()}
-
-
-def space(composer: Composer, overrides: Sequence[str]) -> Space:
-    """The space of a command line. Raises `UserError` where nothing is left to choose."""
-    swept = {name_of(each): composer.parsed(each) for each in overrides if composer.is_sweep(each)}
-    if not swept:
-        raise UserError(
-            "search: nothing to choose from; give levels: arch=cylinder,pyramid 'optim.lr=tag(log, interval(1e-4,0.1))'"
-        )
-    if other := [each for each in overrides if name_of(each).startswith(_NOT_OURS) and name_of(each) != "study.name"]:
-        raise UserError(f"{name_of(other[0])}: a search has no use for it; leave it out")
-    refuse(said for each in swept.values() if (said := _wrong_interval(each)))
-    refuse(all_mistakes(composer, [_with_ends(each, swept.get(name_of(each))) for each in overrides]))
-    return Space([each for each in overrides if not composer.is_sweep(each)], swept)
+_BUSY_SECONDS = 3
 
 
 def search(composer: Composer, asked: Space, trials: int, journal: Path | None) -> None:
@@ -74,23 +46,20 @@ def search(composer: Composer, asked: Space, trials: int, journal: Path | None) 
 
     Members who give the same `journal`, a file on a disk that all of them see, search together.
     """
-    fixed = [*asked.fixed, *(f"{name}={_text(value)}" for name, value in asked.first().items())]
-    base = check_settings(resolve(composer.compose(fixed)), fixed)
+    base = check_settings(resolve(composer.compose(asked.overrides())), asked.overrides())
     name, places = base["study"]["name"], Layout(Path(base["output_dir"]))
     if not name:
         raise UserError("study.name: missing; a search goes on under its name, and its report is found by it")
     if (before := reading.plan(places, name)) and before["design"] != "search":
         raise UserError(f"study.name={name}: is a study, which a search would take the name of; give another")
+    session, screen = Session(), Screen(progress=base["progress"])
     found = _opened(journal, places.search(name), name, base["objective"])
-    if found.trials and not found.trials[0].params.keys() <= asked.swept.keys():
-        raise UserError(f"study.name={name}: is a search of {', '.join(found.trials[0].params)}; give another name")
+    _check_same(found, _what_it_is(composer, asked, base, screen))
     if not found.trials:
         found.enqueue_trial(asked.first())
     _take_up(found, places)
-    session, screen = Session(), Screen(progress=base["progress"])
 
-    def objective(trial: optuna.Trial) -> float:
-        trial.set_user_attr("where", _where(places))
+    def objective(trial: Trial) -> float:
         chosen = asked.suggested(trial)
         arm = design.label([Factor(each, ()) for each in chosen], tuple(chosen.values()))
         trial.set_user_attr("arm", arm)
@@ -98,49 +67,97 @@ def search(composer: Composer, asked: Space, trials: int, journal: Path | None) 
         task = partial(_trained, trial=trial, session=session, screen=screen)
         return composer.run(composer.whole(given), task)  # type: ignore[no-any-return]
 
-    for _ in range(trials):
-        _try(found, objective, screen)
-        store.write_plan(places, name, _plan(places, found, base["seed"]).content())
-    if done := [trial for trial in found.trials if trial.state == COMPLETE]:
-        told = found.best_trial.user_attrs
-        screen.say(f"best of {len(done)} whole trials: {told['arm']}: {base['objective']} {found.best_value:.4f}")
-        if RunFolder(places, told["key"]).result():
-            how = f"`ablate predict {told['key']}` predicts by it"
+    said = set[str]()
+    while trials:
+        try:
+            _try(found, objective, places)
+        except BusyError as error:  # another choice, or this one when that process has ended it
+            if str(error) not in said:
+                screen.say(f"{error}; another trial is chosen")
+            said.add(str(error))
+            time.sleep(_BUSY_SECONDS)
         else:
-            how = f"it is {told['key']} of {told.get('where', 'another member')}; `ablate collect` brings it here"
-        screen.say(f"{how}; a study tells whether its levels matter")
+            store.write_plan(places, name, _plan(places, found, base["seed"]).content())
+            trials -= 1
+    _say_best(found, base["objective"], places, screen)
 
 
-def _try(found: optuna.Study, objective: Callable[[optuna.Trial], float], screen: Screen) -> None:
-    """One trial; one that is interrupted is the next one that is tried."""
+def _try(found: optuna.Study, objective: Callable[[Trial], float], places: Layout) -> None:
+    """One trial; one that is interrupted is the next one that is tried. Raises `BusyError` where its run is taken."""
     trial = found.ask()
-    # Another process may take a trial up that has not begun to train, and so has ended it.
-    tell = partial(found.tell, trial, skip_if_finished=True)
+    trial.set_user_attr("owner", asdict(Owner.this()))
+    trial.set_user_attr("output_dir", str(places.output_dir.resolve()))
     try:
-        tell(objective(trial))
+        found.tell(trial, objective(trial))
     except optuna.TrialPruned:
-        tell(state=optuna.trial.TrialState.PRUNED)
-    except BusyError as error:
-        tell(state=FAIL)
-        screen.say(f"trial {trial.number}: {error}")
+        found.tell(trial, state=TrialState.PRUNED)
     except BaseException as error:
-        tell(state=FAIL)
-        if trial.params and not isinstance(error, Exception):
-            found.enqueue_trial(trial.params)
+        found.tell(trial, state=TrialState.FAIL)
+        if not isinstance(error, Exception):
+            _try_again(found, trial.number)
         raise
 
 
 def _take_up(found: optuna.Study, places: Layout) -> None:
-    """Try again, and first, what was under way here when its process was killed: its run goes on where it was."""
-    for trial in found.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
-        told = trial.user_attrs
-        if told.get("where") == _where(places) and "key" in told and not RunFolder(places, told["key"]).is_running():
-            found.tell(trial.number, state=FAIL)
-            found.enqueue_trial(trial.params)
+    """Try again, and first, what was under way when its process was killed: its run goes on where it was."""
+    for trial in found.get_trials(states=[TrialState.RUNNING]):
+        if _is_abandoned(trial, places):
+            with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # another process was quicker
+                found.tell(trial.number, state=TrialState.FAIL)
+                _try_again(found, trial.number)
 
 
-def _where(places: Layout) -> str:
-    return f"{socket.gethostname()}:{places.output_dir.resolve()}"
+def _is_abandoned(trial: FrozenTrial, places: Layout) -> bool:
+    """Whether a trial's process is known to be gone, or the lease of its run, which is recorded here, has run out."""
+    told = trial.user_attrs
+    if not (owner := _owner(told)):
+        return False
+    if owner.is_of_this_machine() or owner.is_gone():
+        return owner.is_gone()
+    is_here = (owner.host, told.get("output_dir")) == (socket.gethostname(), str(places.output_dir.resolve()))
+    return is_here and "key" in told and not RunFolder(places, told["key"]).is_running()
+
+
+def _try_again(found: optuna.Study, number: int) -> None:
+    """What was chosen of a trial, in part by who asked for it, is the next to be tried."""
+    trial = found.trials[number]
+    if params := {**trial.system_attrs.get("fixed_params", {}), **trial.params}:
+        found.enqueue_trial(params)
+
+
+def _say_best(found: optuna.Study, wanted: str, places: Layout, screen: Screen) -> None:
+    if not (done := [trial for trial in found.trials if trial.state == TrialState.COMPLETE]):
+        return
+    told = found.best_trial.user_attrs
+    screen.say(f"best of {len(done)} whole trials: {told['arm']}: {wanted} {found.best_value:.4f}")
+    if RunFolder(places, told["key"]).result():
+        how = f"`ablate predict {told['key']}` predicts by it"
+    else:
+        whose = f"{told['owner']['host']}:{told['output_dir']}" if "owner" in told else "another member"
+        how = f"it is {told['key']} of {whose}; `ablate collect` brings it here"
+    screen.say(f"{how}; a study tells whether its levels matter")
+
+
+def _what_it_is(composer: Composer, asked: Space, base: Config, screen: Screen) -> dict[str, str]:
+    """What may not change while a search goes on."""
+    with refusing():
+        fingerprint = instantiate(base, "data").fingerprint(Layout(Path(base["output_dir"])).cache, screen.track)
+    of_command = {"objective": base["objective"], "config": composer.config_name}
+    return {**of_command, **asked.described(), "fingerprint of data": fingerprint}
+
+
+def _check_same(found: optuna.Study, now: dict[str, str]) -> None:
+    """Raise `UserError` where a search was begun as another one."""
+    before = found.user_attrs.get("begun")
+    if before is None:
+        found.set_user_attr("begun", now)
+        return
+    for name in {**before, **now}:
+        if (was := before.get(name, "not searched")) != (is_now := now.get(name, "not searched")):
+            raise UserError(
+                f"study.name={found.study_name}: is a search begun with {name}: {was}; found {is_now}, whose trials "
+                "could not be compared with its own; give what was given, or another name"
+            )
 
 
 def _opened(journal: Path | None, own: Path, name: str, objective: str) -> optuna.Study:
@@ -165,7 +182,7 @@ def _opened(journal: Path | None, own: Path, name: str, objective: str) -> optun
 class _Watched(Session):
     """The session of a trial, which calls it off where earlier trials were better after as many epochs."""
 
-    def __init__(self, session: Session, trial: optuna.Trial, folder: RunFolder, metric: str) -> None:
+    def __init__(self, session: Session, trial: Trial, folder: RunFolder, metric: str) -> None:
         super().__init__(tables=session.tables, server=session.server)
         self._trial, self._folder, self._metric = trial, folder, metric
         self.is_pruned = False
@@ -181,12 +198,15 @@ class _Watched(Session):
         return self.is_pruned
 
 
-def _trained(composed: DictConfig, *, trial: optuna.Trial, session: Session, screen: Screen) -> float:
+def _trained(composed: DictConfig, *, trial: Trial, session: Session, screen: Screen) -> float:
     """The objective of a run, trained unless it is finished already. Raises `TrialPruned` where it is not worth it."""
     run = identify(composed, Screen(quiet=True, progress="none"))
     wanted = run.config["objective"]
     trial.set_user_attr("key", run.folder.key)
     trial.set_user_attr("overrides", [each for each in run.overrides if not each.startswith(("study.", "output_dir="))])
+    if not run.folder.result() and (theirs := _value_of(trial.study, run.folder.key)) is not None:
+        screen.say(f"trial {trial.number}: {trial.user_attrs['arm']}: {wanted} {theirs:.4f}, as another member found")
+        return theirs
     watched = _Watched(session, trial, run.folder, wanted)
 
     def hear(kind: str, text: str) -> None:
@@ -205,11 +225,17 @@ def _trained(composed: DictConfig, *, trial: optuna.Trial, session: Session, scr
     return worst if value is None else float(value)
 
 
+def _value_of(found: optuna.Study, key: str) -> float | None:
+    """What a run's trial has come to, whoever of the journal's members trained it."""
+    done = found.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    return next((trial.value for trial in done if trial.user_attrs.get("key") == key), None)
+
+
 def _plan(places: Layout, found: optuna.Study, seed: int) -> Plan:
     """What has been tried, as a study's plan, so that status and report tell of it."""
     cells: dict[str, Cell] = {}
     for trial in found.get_trials(deepcopy=False):
-        if "key" in (told := trial.user_attrs) and trial.state == COMPLETE:
+        if "key" in (told := trial.user_attrs) and trial.state == TrialState.COMPLETE:
             status = RunFolder(places, told["key"]).status()
             cells.setdefault(told["key"], Cell(told["key"], told["arm"], seed, 1, told["overrides"], status))
     arms = [cell.arm for cell in cells.values()]
@@ -218,47 +244,8 @@ def _plan(places: Layout, found: optuna.Study, seed: int) -> Plan:
     )
 
 
-def _wrong_interval(override: Override) -> str | None:
-    swept = override.value()
-    if not isinstance(swept, IntervalSweep) or swept.start is None or swept.end is None:
+def _owner(told: dict[str, Any]) -> Owner | None:
+    try:
+        return Owner(**told["owner"])
+    except (KeyError, TypeError):  # a trial of before, or of a process killed as it began
         return None
-    if swept.start >= swept.end or ("log" in swept.tags and swept.start <= 0):
-        return f"{override.input_line}: expected a smaller number before a larger one, and with log above 0"
-    return None
-
-
-def _with_ends(given: str, swept: Override | None) -> str:
-    """An override with the ends of an interval, and what lies between them, for its levels."""
-    if swept is None or not _is_interval(swept):
-        return given
-    interval = swept.value()
-    assert isinstance(interval, IntervalSweep) and interval.start is not None and interval.end is not None
-    levels = [interval.start, _middle(swept), interval.end]
-    return f"{name_of(given)}={','.join(map(_text, levels))}"
-
-
-def _is_interval(override: Override) -> bool:
-    return isinstance(override.value(), IntervalSweep)
-
-
-def _suggested(trial: optuna.Trial, name: str, override: Override) -> str:
-    swept = override.value()
-    if not isinstance(swept, IntervalSweep):
-        return str(trial.suggest_categorical(name, levels_of(override)))
-    low, high, is_log = swept.start, swept.end, "log" in swept.tags
-    assert low is not None and high is not None
-    if isinstance(low, int) and isinstance(high, int):
-        return str(trial.suggest_int(name, low, high, log=is_log))
-    return f"{trial.suggest_float(name, low, high, log=is_log):.{_DIGITS}g}"
-
-
-def _middle(override: Override) -> float:
-    swept = override.value()
-    assert isinstance(swept, IntervalSweep) and swept.start is not None and swept.end is not None
-    low, high = swept.start, swept.end
-    middle = math.sqrt(low * high) if "log" in swept.tags else (low + high) / 2
-    return round(middle) if isinstance(low, int) and isinstance(high, int) else middle
-
-
-def _text(value: str | float) -> str:
-    return value if isinstance(value, str) else f"{value:.{_DIGITS}g}"

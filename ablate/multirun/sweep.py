@@ -294,7 +294,8 @@ def _conclude(
     """Tell what has become of the study, and what to do next; the number of failures."""
     screen.say(f"study {made.study}, plan {made.plan_id}: {plan.tally(made.cells)}")
     if unsynced := upload.left(places, made.study, {each.key for each in made.cells}):
-        screen.say(f"wandb: `{upload.command(places, made.study)}` uploads {len(unsynced)} runs of the study")
+        runs = f"{len(unsynced)} run{'s' if len(unsynced) > 1 else ''}"
+        screen.say(f"wandb: `{upload.command(places, made.study)}` uploads {runs} of the study")
     failures, ended = 0, {each.key for each in made.cells if each.status in ENDED}
     for each in todo:
         if each.key in results and (why := _what_went_wrong(results[each.key], each, places, ended)):

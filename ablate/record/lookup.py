@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ablate.error import UserError
-from ablate.record import layout, reading, wandb_settings
+from ablate.record import layout, reading, wandb_api, wandb_settings
 from ablate.record.layout import Layout
-from ablate.record.patience import MOST_SECONDS, within_seconds
+from ablate.record.patience import within_seconds
 from ablate.record.team import Found
 from ablate.record.tracking import RECORD
 
@@ -56,16 +56,6 @@ def ask(config: Mapping[str, Any], keys: Sequence[str]) -> tuple[dict[str, Found
     return _found(answer, set(keys))
 
 
-def unreachable(output_dir: Path) -> str | None:
-    """Why wandb's server can't be used now; none where it can."""
-    wandb_settings.load(str(output_dir))
-    try:
-        within_seconds(_api)  # which shows the key to the server
-    except Exception as error:  # whatever a failing server makes of it
-        return wandb_settings.first_line(error)
-    return None
-
-
 def _found(runs: Iterable[tuple[str, Any, Any]], wanted: set[str]) -> tuple[dict[str, Found], list[str]]:
     """The first whole record of each key among runs (their paths, keys and records)."""
     found, problems = dict[str, Found](), list[str]()
@@ -82,7 +72,7 @@ def _found(runs: Iterable[tuple[str, Any, Any]], wanted: set[str]) -> tuple[dict
 
 def _runs(asked: Mapping[str, Any], keys: Sequence[str]) -> Iterator[tuple[str, Any, Any]]:
     """The path, the key and the record of each run that has ended, from the oldest on."""
-    api = _api()
+    api = wandb_api.api()
     names = [wandb_settings.entity(asked), wandb_settings.project(asked)]
     for start in range(0, len(keys), _MOST_KEYS):
         some = list(keys[start : start + _MOST_KEYS])
@@ -92,10 +82,3 @@ def _runs(asked: Mapping[str, Any], keys: Sequence[str]) -> Iterator[tuple[str, 
         path = "/".join(name for name in names if name)
         for run in api.runs(path, filters=filters, per_page=_MOST_KEYS, include_sweeps=False, lazy=False):
             yield "/".join(run.path), run.config.get("key"), run.summary_metrics.get(RECORD)
-
-
-def _api() -> Any:
-    import wandb
-
-    url = wandb_settings.server_url()
-    return wandb.Api(overrides={"base_url": url} if url else None, timeout=MOST_SECONDS)

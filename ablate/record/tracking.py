@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablate.record import exhibit, layout, upload, wandb_settings
+from ablate.error import UserError
+from ablate.record import exhibit, layout, upload, wandb_api, wandb_settings
 from ablate.record.key import is_outside
 from ablate.record.layout import Layout
 from ablate.record.patience import MOST_SECONDS, within_seconds
@@ -156,17 +157,19 @@ def start(config: Mapping[str, Any], shown: Shown, mode: Mode, server: Server, w
     return Tracker(run, opened, alerts=config["wandb"]["alert"], warn=warn)
 
 
-def go_on(config: Mapping[str, Any], identity: str, warn: Callable[[str], None]) -> Tracker | None:
-    """Open the window, online, of a run of which the server has a part; none where it has nothing of this id.
+def go_on(places: Layout, path: str, *, has_model: bool, warn: Callable[[str], None]) -> Tracker:
+    """Open the window, online, of a run (ENTITY/PROJECT/ID) of which the server has a part.
 
-    Its name, tags and config stay as the server has them.
+    Its name, tags and config stay as the server has them. Raises `UserError` where it can't be opened.
     """
-    wandb = wandb_settings.load(config["output_dir"])
+    entity, project, identity = path.split("/")
+    wandb = wandb_settings.load(str(places.output_dir))
+    where = {"entity": entity, "project": project, "id": identity, "dir": str(places.output_dir)}
     try:
-        run = wandb.init(**_where(config), id=identity, resume="must", mode="online", settings=_settings(config))
+        run = wandb.init(**where, resume="must", mode="online", reinit="finish_previous", settings=_settings(has_model))
         _define_metrics(run)
-    except wandb.errors.Error:
-        return None
+    except Exception as error:  # whatever a failing server makes of it
+        raise UserError(f"wandb: the run can't be gone on with ({first_line(error)})") from error
     return Tracker(run, "online", warn=warn)
 
 
@@ -214,7 +217,7 @@ def _open(
 ) -> tuple[Any, Mode]:
     """A run of wandb and the mode it is in after all."""
     wandb = wandb_settings.load(config["output_dir"])
-    places = Layout(Path(config["output_dir"]))
+    asked, places = config["wandb"], Layout(Path(config["output_dir"]))
     places.output_dir.mkdir(parents=True, exist_ok=True)
     # An offline run that is synced appends to the run of its id: each attempt has its own.
     identity = shown.identity
@@ -222,11 +225,14 @@ def _open(
 
     def init(mode: Mode) -> Any:
         return wandb.init(
-            **_where(config),
+            entity=wandb_settings.entity(asked),
+            project=wandb_settings.project(asked),
+            dir=str(places.output_dir),
+            reinit="finish_previous",
             id=identity if mode == "online" else f"{identity}-{attempt}",
             resume="allow" if mode == "online" else None,
             mode=mode,
-            settings=_settings(config),
+            settings=_settings(asked["artifact"]),
             **window,
         )
 
@@ -241,15 +247,8 @@ def _open(
         return init("offline"), "offline"
 
 
-def _where(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What the server has a run below, and where its files lie here."""
-    asked = config["wandb"]
-    names = {"entity": wandb_settings.entity(asked), "project": wandb_settings.project(asked)}
-    return {**names, "dir": config["output_dir"], "reinit": "finish_previous"}
-
-
-def _settings(config: Mapping[str, Any]) -> Any:
-    """wandb's, to be quick and quiet."""
+def _settings(has_model: bool) -> Any:
+    """wandb's, to be quick and quiet; with a model to upload it may take longer to finish."""
     import wandb
 
     url = wandb_settings.server_url()
@@ -261,7 +260,7 @@ def _settings(config: Mapping[str, Any]) -> Any:
         show_warnings=False,
         show_errors=False,
         init_timeout=MOST_SECONDS,
-        finish_timeout=_UPLOAD_SECONDS if config["wandb"]["artifact"] else MOST_SECONDS,
+        finish_timeout=_UPLOAD_SECONDS if has_model else MOST_SECONDS,
         finish_timeout_raises=True,
         **of_server,
     )
@@ -296,9 +295,9 @@ def _close(run: Any, succeeded: bool, mode: Mode) -> str | None:
         is_whole = False
     if mode != "online":
         return f"wandb sync {shlex.quote(str(folder))}"
-    if is_whole and _has_ended(run):
+    if is_whole and wandb_api.has_ended(run.path):
         return None
-    (folder / layout.UNSYNCED).touch()
+    (folder / layout.UNSYNCED).write_text(run.path)
     return upload.command(Layout(folder.parent.parent))
 
 
@@ -313,13 +312,3 @@ def _end_service() -> None:
                 process.kill()
     with contextlib.suppress(Exception, SystemExit):  # it asks a process that is no more, and exits with its code
         wandb.teardown()
-
-
-def _has_ended(run: Any) -> bool:
-    """Whether the server knows that the run has ended: an upload that was refused raises nothing by itself."""
-    import wandb
-
-    try:
-        return bool(wandb.Api(timeout=MOST_SECONDS).run(run.path).state != "running")
-    except Exception:  # whatever a failing server makes of it
-        return False

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from ablate.record import layout
 from ablate.record.layout import Layout
 
 _AT_ONCE = 20  # folders a process, which takes seconds to start
@@ -30,7 +31,8 @@ def left(places: Layout, study: str | None = None, keys: Collection[str] = ()) -
     Of what is kept offline of a run it is the last attempt, which has all of it.
     """
     offline = {key_of_window(folder): folder for folder in places.offline_windows()}
-    found = [*offline.values(), *places.unsynced_windows()]
+    online = {identity_of_window(folder): folder for folder in places.unsynced_windows()}
+    found = [*offline.values(), *online.values()]
     if study is not None:
         whose = {folder: key_of_window(folder) for folder in found}
         found = [folder for folder in found if whose[folder] in keys or whose[folder].startswith(report_of(study))]
@@ -83,9 +85,11 @@ def is_uploaded(folder: Path) -> bool:
     return any(folder.glob("*.synced"))
 
 
-def mark_uploaded(folder: Path) -> None:
-    """As `wandb sync` marks it."""
-    (folder / f"run-{identity_of_window(folder)}.wandb.synced").touch()
+def mark_whole(places: Layout, identity: str) -> None:
+    """Remember that the server has all of a run that was shown online, whichever of its windows lacked something."""
+    for folder in places.unsynced_windows():
+        if identity_of_window(folder) == identity:
+            (folder / layout.UNSYNCED).unlink()
 
 
 def send(folders: Sequence[Path]) -> Iterator[tuple[Path, str | None]]:

@@ -6,7 +6,6 @@ import configparser
 import logging
 import netrc
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -35,9 +34,17 @@ def choose_mode(asked: str) -> tuple[Mode, str]:
     """
     mode, reason = _chosen(asked)
     url = server_url()
-    if mode != "disabled" and url and not re.match(r"https?://[^\s/]", url):
+    if mode != "disabled" and url and not _is_address(url):
         raise UserError(f"WANDB_BASE_URL: expected the address of a server, https://HOST, found {url!r}")
     return mode, reason
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # a port that is none, half an IPv6 address
+        return False
 
 
 def _chosen(asked: str) -> tuple[Mode, str]:

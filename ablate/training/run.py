@@ -278,7 +278,7 @@ def _recorded(run: Run, training: Training, writer: Writer, watched: _Watched) -
             raise KeyboardInterrupt
         found = {"key": run.folder.key} | asdict(outcome) | _identity(run) | store.provenance()
         record = writer.finish(found | {"machine": machine.describe(training.device)})
-        window.exhibit(run.config, run.folder.path, training.class_names, tracker)
+        window.exhibit(run.folder.path, training.class_names, tracker, has_model=run.config["wandb"]["artifact"])
     except (KeyboardInterrupt, SystemExit):  # the latter of a cluster's job that is to be begun anew elsewhere
         end = "interrupted"
         raise

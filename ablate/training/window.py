@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.config.settings import Config
 from ablate.error import UserError
-from ablate.record import layout, reading, tracking, upload
+from ablate.record import layout, reading, tracking, upload, wandb_api
 from ablate.record.layout import Layout
+from ablate.record.reading import Row
 from ablate.record.store import RunFolder
 from ablate.record.tracking import Server, Shown, Tracker
 from ablate.record.wandb_settings import choose_mode
@@ -54,11 +55,11 @@ def measured(training: Training) -> dict[str, Any]:
     }
 
 
-def exhibit(config: Mapping[str, Any], run: Path, names: Sequence[str], tracker: Tracker) -> None:
+def exhibit(run: Path, names: Sequence[str], tracker: Tracker, *, has_model: bool) -> None:
     """Show what the best epoch takes for what, by the names of classes, and upload its model if that is asked for."""
     with contextlib.suppress(UserError, OSError):  # the record's own fault is named by who reads it
         tracker.log_confusion(reading.confusion(run), names)
-    if config["wandb"]["artifact"]:
+    if has_model:
         tracker.keep_model(run / layout.BEST, run.name)
 
 
@@ -70,40 +71,49 @@ def replay(
     Where no folder has its rows, its result alone is shown.
     """
     mode, _ = choose_mode(config["wandb"]["mode"])
-    _show(tracking.start(config, shown, mode, Server(), warn), config, result, folder)
+    tracker = tracking.start(config, shown, mode, Server(), warn)
+    rows = reading.rows(folder) if folder else []
+    _show(tracker, rows, result, folder, has_model=config["wandb"]["artifact"])
 
 
-def show_rest(places: Layout, window: Path, warn: Callable[[str], None]) -> bool | None:
-    """Show what the server lacks of a run that it has a part of, from the run's record; whether it has all then.
+def show_rest(places: Layout, window: Path) -> bool:
+    """Show what the server lacks of a run that it has a part of, from the run's record, so that nothing is repeated.
 
-    None where it has nothing of it, or no record here is that of this window of wandb's.
+    False where it has nothing of it, so that wandb's own file can be uploaded. Raises `UserError` where neither is so.
     """
-    record, identity = RunFolder(places, upload.key_of_window(window)), upload.identity_of_window(window)
+    path, identity = (window / layout.UNSYNCED).read_text(), upload.identity_of_window(window)
+    if path.count("/") != 2:
+        raise UserError(f"{window / layout.UNSYNCED}: expected ENTITY/PROJECT/ID of the run, found {path!r}")
+    if not (num_rows := wandb_api.num_rows(path)):
+        return False
+    record = RunFolder(places, upload.key_of_window(window))
+    rows, result = reading.rows(record.path), record.result()
+    if not rows or identity != upload.identity(record.key, record.repetitions()):
+        raise UserError(
+            f"the server has the first {num_rows} rows of it, and {record.path} is not the record of this training; "
+            f"`wandb sync --include-online {window}` uploads all of it, and these rows once more"
+        )
+    if record.is_running():
+        raise UserError("it is being trained, and will show the rest itself")
     told = list[str]()
-    try:
-        config, result = reading.config(record.path), record.result()
-        if not config or not result or identity != upload.identity(record.key, record.repetitions()):
-            return None
-        tracker = tracking.go_on({**config, "output_dir": str(places.output_dir)}, identity, told.append)
-        if tracker is None:
-            return None
-        is_whole = _show(tracker, config, result, record.path) is None and not told
-    except UserError as error:
-        told.append(str(error))
-        is_whole = False
-    for each in told:
-        warn(each)
-    if is_whole:
-        upload.mark_uploaded(window)
-    return is_whole
+    asked = (reading.config(record.path) or {}).get("wandb")
+    has_model = isinstance(asked, dict) and asked.get("artifact") is True
+    tracker = tracking.go_on(places, path, has_model=has_model, warn=told.append)
+    left = _show(tracker, rows, result or {"status": "interrupted"}, record.path, has_model=has_model)
+    if left or told:
+        raise UserError("; ".join(told) or "the server did not take all of it")
+    upload.mark_whole(places, identity)
+    return True
 
 
-def _show(tracker: Tracker, config: Mapping[str, Any], result: Mapping[str, Any], folder: Path | None) -> str | None:
-    """Show what the record of a run that has ended has, and close its window; the command that uploads what is left."""
+def _show(
+    tracker: Tracker, rows: Sequence[Row], result: Mapping[str, Any], folder: Path | None, *, has_model: bool
+) -> str | None:
+    """Show what the record of a run has, and close its window; the command that uploads what is left."""
     from ablate.recipe.data.phoneme import PHONEMES
 
+    for row in rows:
+        tracker.log(row)
     if folder:
-        for row in reading.rows(folder):
-            tracker.log(row)
-        exhibit(config, folder, PHONEMES, tracker)
+        exhibit(folder, PHONEMES, tracker, has_model=has_model)
     return tracker.finish(result["status"], result)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -83,6 +85,73 @@ def test_an_interrupted_trial_is_gone_on_with(
     assert rest.stdout.startswith("trial 1: optimizer=adamw,optimizer.lr=0.001: val/accuracy"), rest.stdout
 
 
+def test_a_trial_that_had_not_begun_to_train_is_tried_first_unless_its_process_lives(
+    tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The kill is between Optuna's choice and the training, too short a time to hit."""
+    import optuna
+
+    from ablate.multirun.search import _opened
+    from ablate.record.lease import Owner
+
+    assert main(["search", *tiny, *SPACE, "--trials", "1"]) == 0
+    found = _opened(None, Path("outputs/studies/s/search.log"), "s", "val/accuracy")
+    owners = [Owner.this(), dataclasses.replace(Owner.this(), pid=2**22)]
+    for owner, rate in zip(owners, (0.002, 0.005), strict=True):
+        found.enqueue_trial({"optimizer": "sgd", "optimizer.lr": rate})
+        found.ask().set_user_attr("owner", dataclasses.asdict(owner))
+    capsys.readouterr()
+    assert main(["search", *tiny, *SPACE, "--trials", "1"]) == 0
+    assert "trial 3: optimizer=sgd,optimizer.lr=0.005: " in capsys.readouterr().out
+    states = [trial.state.name for trial in optuna.load_study(study_name="s", storage=found._storage).trials]
+    assert states == ["COMPLETE", "RUNNING", "FAIL", "COMPLETE"]
+
+
+def test_two_processes_on_a_small_space_train_each_run_once_and_count_no_trial_that_was_none(
+    tiny: list[str], environment: dict[str, str]
+) -> None:
+    longer = [*(each for each in tiny if not each.startswith("epochs")), "epochs=30", "optim=adamw,sgd"]
+    command = [sys.executable, "-m", "ablate.search", *longer, "study.name=s", "--trials", "2"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(command, env=environment, **pipes) for _ in range(2)]  # type: ignore[call-overload]
+    for each in both:
+        out, told = each.communicate(timeout=120)
+        assert each.returncode == 0 and len(re.findall(r"^trial \d+: .*: val/accuracy 0", out, re.M)) == 2, out + told
+    logs = [file.read_text() for file in Path("outputs/runs").glob("*/run.log")]
+    assert len(logs) <= 2 and all(log.count("epoch 30") == 1 for log in logs)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["objective=val/loss", *SPACE], "begun with objective: val/accuracy; found val/loss"),
+        (["arch.depth=2", *SPACE], "begun with settings: .*; found arch.depth=2 "),
+        ([*SPACE[1:], "optim=adamw,sam"], "begun with optimizer: adamw,sgd; found adamw,sam"),
+        ([SPACE[0], SPACE[2], "optim.lr=interval(1e-4,1e-2)"], "of an interval, log; found numbers of an interval"),
+        ([*SPACE, "arch.depth=int(interval(1,3))"], "arch.depth: not searched; found whole numbers of an interval"),
+    ],
+)
+def test_a_search_goes_on_with_what_it_was_begun_with(
+    asked: list[str], said: str, tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["search", *tiny, *SPACE, "--trials", "1"]) == 0
+    capsys.readouterr()
+    assert main(["search", *tiny, *asked, "--trials", "1"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(said, line) and line.startswith("ablate: study.name=s: is a search begun with ")
+    assert len(list(Path("outputs/runs").iterdir())) == 1
+
+
+def test_a_search_goes_on_with_its_data(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    from ablate.multirun.search import _opened
+
+    assert main(["search", *tiny, *SPACE, "--trials", "1"]) == 0
+    found = _opened(None, Path("outputs/studies/s/search.log"), "s", "val/accuracy")
+    found.set_user_attr("begun", {**found.user_attrs["begun"], "fingerprint of data": "another"})
+    assert main(["search", *tiny, *SPACE, "--trials", "1"]) == 2
+    assert "is a search begun with fingerprint of data: another; found " in capsys.readouterr().err
+
+
 def test_a_search_takes_no_studys_name_and_says_what_comes_next(
     tiny: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,7 +175,7 @@ def test_a_search_takes_no_studys_name_and_says_what_comes_next(
         (["optim=adamw,sgdd", "study.name=s"], "optimizer=sgdd: no such option"),
         (["optim.lr=interval(0,1)", "study.name=s", "arch.depht=3"], "arch.depht: unknown key"),
         (["optim.lr=interval(-1,3)", "study.name=s"], "optimizer.lr: expected greater than 0, found -1"),
-        (["arch.depth=interval(0.5,3.5)", "study.name=s"], "arch.depth: expected a valid integer, found 0.5"),
+        (["arch.depth=interval(1,3)", "study.name=s"], "arch.depth: expected a valid integer, found 1.637"),
         (["optim=adamw,sgd", "study.name=s", "hydra/launcher=processes"], "trials run one by one"),
     ],
 )
@@ -164,9 +233,13 @@ def test_a_trial_is_left_where_earlier_ones_were_better_after_as_many_epochs(
 
 
 def test_an_interval_around_zero_has_its_middle_there() -> None:
-    from ablate.config.compose import Composer
-    from ablate.multirun.search import Space
+    from ablate.multirun.space import Interval
 
-    with Composer() as composer:
-        swept = {"a": composer.parsed("a=interval(-1,1)"), "b": composer.parsed("b=tag(log, interval(0.01,1))")}
-    assert Space([], swept).first() == {"a": 0, "b": pytest.approx(0.1)}
+    assert Interval(-1, 1.0, is_log=False).middle() == 0
+    assert Interval(0.01, 1.0, is_log=True).middle() == pytest.approx(0.1)
+    assert Interval(1, 4, is_log=True).middle() == 2
+
+
+def test_whole_numbers_are_tried_of_an_interval_of_them(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["search", *tiny, "arch.depth=int(interval(1,3))", "study.name=s", "--trials", "2"]) == 0
+    assert re.findall(r"trial \d: arch.depth=([123]):", capsys.readouterr().out)[0] == "2"

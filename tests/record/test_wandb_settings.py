@@ -39,6 +39,11 @@ def test_auto_goes_by_the_environment_then_by_the_key(monkeypatch: pytest.Monkey
     assert wandb_settings.choose_mode("disabled")[0] == "disabled"
     with pytest.raises(UserError, match="WANDB_BASE_URL: expected the address of a server, https://HOST"):
         wandb_settings.choose_mode("offline")
+    for wrong in ("https://", "ftp://host", "http://host:notaport", "http://host:99999", "http://[::1"):
+        monkeypatch.setenv("WANDB_BASE_URL", wrong)
+        with pytest.raises(UserError, match="WANDB_BASE_URL: expected the address of a server, https://HOST"):
+            wandb_settings.choose_mode("offline")
+    monkeypatch.setenv("WANDB_MODE", "sometimes")
     with pytest.raises(UserError, match="WANDB_MODE: expected one of"):
         wandb_settings.choose_mode("auto")
 
