@@ -263,8 +263,9 @@ def test_what_claims_have_is_no_half_of_a_copy(
     mine: Layout, theirs: Layout, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """They keep no weights, however often they are copied."""
-    (theirs.output_dir / "cells").mkdir()
+    (theirs.output_dir / "cells" / KEYS[1]).mkdir(parents=True)
     (theirs.run(KEYS[1]) / "metrics.jsonl").unlink()
     assert collect(mine, theirs.output_dir) == 1
     said = f"without metrics.jsonl, since claims keep no weights; team.stores=['{theirs.output_dir}'] counts it"
-    assert said in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert said in told and f"found: {len(list((theirs.output_dir / 'runs').iterdir()))} run folders" in told

@@ -92,6 +92,7 @@ COVERED_ELSEWHERE = {
     "record/status.py": "record/test_store.py",
     "record/upload.py": "test_sync.py",
     "record/wandb_api.py": "test_sync.py",
+    "multirun/space.py": "multirun/test_search.py",
     "record/layout.py": "record/test_store.py",
     "report/files.py": "report/test_main.py",
     "report/picture.py": "report/test_main.py",

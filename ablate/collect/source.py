@@ -14,7 +14,7 @@ from ablate.record import layout
 KEY = re.compile(r"[0-9a-f]{16}")
 _MOST_FOLDERS = 200_000
 _DEEPEST = 12
-_NOT_LOOKED_INTO = ("cache", "wandb", "__MACOSX")
+_NOT_LOOKED_INTO = ("cache", "wandb", layout.CLAIMED, "__MACOSX")
 
 
 @dataclass

@@ -257,7 +257,8 @@ def _unknown_key(key: str, composer: Composer, overrides: Sequence[str]) -> str:
     if is_of_hydra(key) and "/" in key:
         return f"{key}: no such group; {nearest(key, composer.groups_of_hydra())}"
     if key.startswith("hydra.launcher."):
-        return f"{key}: unknown key of the launcher that hydra/launcher=... chooses; `--cfg hydra` shows its keys"
+        hint = f"`--cfg hydra` shows its keys, and +{key}=... adds one that the preset lacks"
+        return f"{key}: unknown key of the launcher that hydra/launcher=... chooses; {hint}"
     if is_of_hydra(key):
         known = [each for each in _keys(composer.whole([])) if each.startswith("hydra.")]
         meant = guess(key, known)

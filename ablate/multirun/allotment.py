@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hydra.core.config_store import ConfigStore
 from hydra.plugins.launcher import Launcher
 from omegaconf import OmegaConf
 
 from ablate.config.check import refuse, wrong_values
 from ablate.config.settings import Config
+from ablate.config.spelling import nearest
 from ablate.error import UserError
 from ablate.quantity import Count, NonNegative, NonNegativeInteger
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
+_Name = str | int | None  # of Slurm's; some clusters number what they have
 _OF_SLURM: dict[str, Any] = {
     "array_parallelism": Count, "timeout_min": Count, "max_num_timeout": NonNegativeInteger,
     "signal_delay_s": NonNegativeInteger, "nodes": Literal[1], "tasks_per_node": Literal[1],
     "cpus_per_task": Count | None, "gpus_per_node": NonNegativeInteger | None, "mem_gb": Count | None,
-    "partition": str | None, "account": str | None, "qos": str | None, "constraint": str | None,
-    "exclude": str | None, "gres": str | None, "setup": list[str] | None, "additional_parameters": dict[str, Any],
+    "partition": _Name, "account": _Name, "qos": _Name, "constraint": _Name, "exclude": _Name,
+    "gres": str | None, "setup": list[str] | None, "additional_parameters": dict[str, Any],
 }  # fmt: skip
 _OF_RAY: dict[str, Any] = {"address": str | None}
 _OF_A_TASK: dict[str, Any] = {"num_cpus": Count, "num_gpus": NonNegative}  # of Ray
 _HERE = "local"  # Ray's word for a machine alone
+_ADDRESS = re.compile(r"auto|(ray://)?[^\s/]+:\d{1,5}")
 _ANSWER_SECONDS = 5
 
 
@@ -53,6 +58,7 @@ def allot(launcher: Launcher, config: Config, num_runs: int) -> Allotment:
     given, at_once = launcher.__dict__, max(num_runs, 1)
     match type(launcher).__name__:
         case "JoblibLauncher":
+            _check_known(given["joblib"], "joblib")
             return _of_processes(given["joblib"], config, at_once)
         case "LocalLauncher":
             from ablate.training.machine import physical_cores
@@ -60,6 +66,7 @@ def allot(launcher: Launcher, config: Config, num_runs: int) -> Allotment:
             called = "submitit_local, all runs at once"
             return Allotment(share(physical_cores(), config["threads"], at_once, 0, called)[1])
         case "SlurmLauncher":
+            _check_known(given["params"], "submitit_slurm")
             refuse(wrong_values("hydra.launcher.", given["params"], _OF_SLURM))
             return Allotment(_of_a_job(config["threads"], given["params"].get("cpus_per_task"), "cpus_per_task"))
         case "RayLauncher":
@@ -68,6 +75,13 @@ def allot(launcher: Launcher, config: Config, num_runs: int) -> Allotment:
             _check_ray(settings["init"], settings["remote"], is_wanted=bool(is_wanted))
             return Allotment(_of_a_job(config["threads"], settings["remote"].get("num_cpus"), "ray.remote.num_cpus"))
     return Allotment()
+
+
+def _check_known(given: Iterable[str], launcher: str) -> None:
+    """Raise `UserError` for a key, added by `+`, that the launcher of this name in Hydra breaks at as it begins."""
+    known = [str(name) for name in ConfigStore.instance().load(f"hydra/launcher/{launcher}.yaml").node]
+    known.remove("_target_")
+    refuse(f"hydra.launcher.{name}: unknown key; {nearest(name, known)}" for name in given if name not in known)
 
 
 def _of_processes(settings: dict[str, Any], config: Config, at_once: int) -> Allotment:
@@ -91,14 +105,16 @@ def _check_ray(init: Mapping[str, Any], remote: Mapping[str, Any], *, is_wanted:
     address = init.get("address")
     if address == _HERE:
         _check_room(remote)
+    elif address is not None and not _ADDRESS.fullmatch(address):
+        raise UserError(f"{below}.init.address={address}: expected local, auto, HOST:PORT or ray://HOST:PORT")
     elif address and is_wanted:
         _check_reachable(address)
 
 
 def _check_reachable(address: str) -> None:
     """Raise `UserError` where nothing answers at the address of a Ray, which would be asked for minutes."""
-    host, _, port = address.rpartition(":")
-    if not (host and port.isdecimal()) or "/" in host:
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host:  # auto
         return
     try:
         socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()

@@ -38,7 +38,7 @@ def turns(
             continue
         free = shares.claimable(seeds, {key: _whose(claims, entry) for key, entry in last.items()}, start)
         mine = [key for key in free if is_open(key)]
-        if not mine and all(claims.is_alive(key) for key, entry in last.items() if is_held(entry)):
+        if not mine and all(claims.is_alive(key) for key, entry in last.items() if is_held(entry) and is_open(key)):
             return
         yield mine
 

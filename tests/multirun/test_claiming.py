@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from ablate.bench.histories import histories
+from ablate.multirun import claiming
 from ablate.record import layout
+from ablate.record.claim import Claims
 from tests.conftest import Command
 
 STUDY = ["--multirun", "optim=sgd,adamw", "study.seeds=2", "study.name=grid"]
@@ -80,6 +82,15 @@ def test_a_killed_member_is_taken_over_and_its_checkpoint_gone_on_from(
     assert (tmp_path / "both" / "runs" / key / layout.ROWS).read_text().splitlines()[: len(rows)] == rows
     entries = sorted((tmp_path / "shared" / "cells" / key).glob("*.json"))
     assert [json.loads(each.read_text())["kind"] for each in entries] == ["claimed", "freed", "claimed", "ended"]
+
+
+def test_nobody_waits_for_whom_a_damaged_entry_might_name_where_the_record_is_here(tmp_path: Path) -> None:
+    claims = Claims(tmp_path, 1)
+    for key in ("here", "open"):
+        assert claims.append(key, 1, "claimed")
+        layout.claim(tmp_path, key, 1).write_text("{")
+    assert list(claiming.turns(claims, {"here": 0}, 1, lambda _: False)) == []
+    assert next(claiming.turns(claims, {"here": 0, "open": 0}, 1, "open".__eq__)) == []  # wait, and look again
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,8 @@ def test_a_search_takes_no_studys_name_and_says_what_comes_next(
     assert "a study of the levels that did best, with study.seeds=3" in capsys.readouterr().out
     assert main(["resume", "t"]) == 2
     assert "t: is a search; the `ablate search` that has made it goes on" in capsys.readouterr().err
+    assert main(["confirm", "t"]) == 2
+    assert "t: is a search; the `ablate search` that has made it goes on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
