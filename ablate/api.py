@@ -22,7 +22,7 @@ from ablate.record import reading
 from ablate.record.layout import Layout
 from ablate.record.reading import Result, Row
 from ablate.report.gather import gather
-from ablate.training.run import attend, identify
+from ablate.training.run import attend, identify, job_of
 from ablate.training.session import Session
 
 if TYPE_CHECKING:
@@ -195,5 +195,5 @@ def _of_commands(line: Line, overrides: Sequence[str]) -> Iterator[str]:
 
 def _trained(quiet: bool, composed: DictConfig) -> Result:
     screen = Screen(quiet=quiet, progress=composed["progress"])
-    ended = attend(identify(composed, screen), screen, Session())
+    ended = attend(identify(job_of(composed), screen), screen, Session())
     return Run(ended.folder).result if ended.folder else cast("Result", ended.result)

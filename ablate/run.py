@@ -19,7 +19,7 @@ from ablate.display import Screen
 from ablate.error import UserError
 from ablate.record.layout import Layout
 from ablate.record.wandb_settings import sweep_run
-from ablate.training.run import Differences, attend, identify, objective, settings_of
+from ablate.training.run import Differences, attend, identify, job_of, objective
 from ablate.training.session import Session
 
 _GOES_ON = "the same command goes on from the last whole epoch"
@@ -126,18 +126,19 @@ def _check_more_than_a_name(overrides: list[str]) -> None:
 
 def _one(differences: Differences, composed: DictConfig) -> None:
     """The only run of a command."""
-    config, choices, overrides = settings_of(composed)
+    job = job_of(composed)
+    config = job.config
     screen = Screen(progress=config["progress"])
-    asked = sorted({name_of(each) for each in overrides if name_of(each).startswith("study")} - {"study.name"})
-    if asked or config["study"]["factors"]:
-        raise UserError(f"{(asked or ['study.factors'])[0]}: expected a multirun for it; add --multirun")
+    of_study = sorted({name_of(each) for each in job.overrides if name_of(each).startswith("study")} - {"study.name"})
+    if of_study or config["study"]["factors"]:
+        raise UserError(f"{(of_study or ['study.factors'])[0]}: expected a multirun for it; add --multirun")
     if config["plot"]:
         from ablate.training import plot
 
-        name = " ".join(differences(config, choices)) or "all defaults"
+        name = " ".join(differences(config, job.choices)) or "all defaults"
         screen.say(plot.draw({name: plot.learning_rates(config)}, Layout(Path(config["output_dir"]))))
         return
-    attend(identify(composed, screen, differences), screen, Session())
+    attend(identify(job, screen, differences), screen, Session())
 
 
 def _sweep_by_another(composer: Composer, overrides: list[str]) -> None:

@@ -28,7 +28,7 @@ from ablate.interruption import Interruption
 from ablate.multirun import allotment, slurm
 from ablate.record.claim import SILENCE_SECONDS
 from ablate.record.dispatch import Kind, Message
-from ablate.training.run import attend, free_memory, identify
+from ablate.training.run import attend, free_memory, identify, job_of
 from ablate.training.session import Session
 
 _PAUSE_SECONDS = 2.0
@@ -44,7 +44,7 @@ def cell(session: Session, composed: DictConfig) -> str:
     try:
         if session.is_called_off():
             raise CalledOffError(f"{name}: called off")
-        run = identify(composed, here.screen)
+        run = identify(job_of(composed), here.screen)
         here.begin(run.folder.key)
         attend(run, here.screen, session)
         return run.folder.key

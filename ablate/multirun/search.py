@@ -35,7 +35,7 @@ from ablate.record.store import RunFolder
 from ablate.study import design
 from ablate.study.design import Factor
 from ablate.study.plan import Cell, Plan
-from ablate.training.run import attend, identify
+from ablate.training.run import attend, identify, job_of
 from ablate.training.session import Session
 
 _BUSY_SECONDS = 3
@@ -200,7 +200,7 @@ class _Watched(Session):
 
 def _trained(composed: DictConfig, *, trial: Trial, session: Session, screen: Screen) -> float:
     """The objective of a run, trained unless it is finished already. Raises `TrialPruned` where it is not worth it."""
-    run = identify(composed, Screen(quiet=True, progress="none"))
+    run = identify(job_of(composed), Screen(quiet=True, progress="none"))
     wanted = run.config["objective"]
     trial.set_user_attr("key", run.folder.key)
     trial.set_user_attr("overrides", [each for each in run.overrides if not each.startswith(("study.", "output_dir="))])

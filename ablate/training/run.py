@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -84,12 +84,20 @@ class _Watched:
     interruption: Interruption
 
 
-def settings_of(composed: DictConfig) -> tuple[Config, dict[str, str], list[str]]:
-    """The checked config of the job that Hydra runs, the option of each group, and its overrides."""
+class Job(NamedTuple):
+    """The job that Hydra runs: its checked config, the option of each group, its overrides."""
+
+    config: Config
+    choices: dict[str, str]
+    overrides: list[str]
+
+
+def job_of(composed: DictConfig) -> Job:
+    """The job that Hydra runs with this config. Raises `UserError` that names all that is wrong with it."""
     choices, overrides = compose.current_job()
     resolved = compose.resolve(composed)
     try:
-        return check_settings(resolved, overrides), choices, overrides
+        return Job(check_settings(resolved, overrides), choices, overrides)
     except UserError as error:
         refuse([*str(error).splitlines(), *_of_folders(resolved)])
         raise
@@ -105,12 +113,12 @@ def _of_folders(config: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def identify(composed: DictConfig, screen: Screen, differences: Differences | None = None) -> Run:
-    """The run of the job that Hydra runs; called by its arm, by what is not default in it, or as it was asked for.
+def identify(job: Job, screen: Screen, differences: Differences | None = None) -> Run:
+    """The run of a job; called by its arm, by what is not default in it, or as it was asked for.
 
     Raises `UserError`.
     """
-    config, choices, overrides = settings_of(composed)
+    config, choices, overrides = job
     places = Layout(Path(config["output_dir"]))
     corpus = instantiate(config, "data")
     with refusing():
@@ -230,7 +238,7 @@ def claims_of(config: Config) -> Claims | None:
 def objective(composed: DictConfig) -> float:
     """Train a run of another sweeper's; its `objective`, the worst there is for a run that diverged at once."""
     screen = Screen(quiet=True, progress=composed["progress"])
-    run = identify(composed, screen)
+    run = identify(job_of(composed), screen)
     wanted = run.config["objective"]
     try:
         found = attend(run, screen, Session()).result["metrics"][wanted]
