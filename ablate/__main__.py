@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 
+from ablate.command.frame import framed
 from ablate.interruption import as_keyboard_interrupt
 
 COMMANDS = {
@@ -49,10 +50,7 @@ def script() -> None:
 def main(arguments: list[str]) -> int:
     """Carry out the command that is named first; its exit code."""
     if not arguments:
-        width = max(map(len, _TOLD))
-        print("ablate: what mattered, was it luck, and who should run what next")
-        print("\n".join(f"ablate {names.ljust(width)}  {what}" for names, what in _TOLD.items()))
-        return 0
+        return framed(_tell, [])
     if arguments[0] == "help" and len(arguments) == 2 and arguments[1] in COMMANDS:
         arguments = [arguments[1], "--help"]
     name, rest = (arguments[0], arguments[1:]) if arguments[0] in COMMANDS else ("run", arguments)
@@ -69,6 +67,13 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("ablate: interrupted", file=sys.stderr)
         return 130
+
+
+def _tell(_: list[str]) -> int:
+    width = max(map(len, _TOLD))
+    print("ablate: what mattered, was it luck, and who should run what next")
+    print("\n".join(f"ablate {names.ljust(width)}  {what}" for names, what in _TOLD.items()))
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """One front door: `ablate NAME` is `python -m ablate.NAME`, and `ablate` is `ablate run`."""
 
+import os
 import re
 import subprocess
 import sys
@@ -28,6 +29,21 @@ def test_alone_it_says_what_there_is_and_trains_nothing(front_door: Command, tmp
     assert done.returncode == 0 and len(done.stdout.splitlines()) <= 10
     assert all(re.search(rf"^ablate ([a-z|]+\|)?{name}[ |]", done.stdout, re.MULTILINE) for name in COMMANDS)
     assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["help", "optimizer"], ["status"]])
+def test_a_reader_that_has_enough_is_no_fault(
+    arguments: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    """As `| head` has, whether Python keeps the output for the end or not."""
+    command = [str(Path(sys.executable).with_name("ablate")), *arguments]
+    for buffered in ({}, {"PYTHONUNBUFFERED": "1"}):
+        reader, writer = os.pipe()
+        os.close(reader)
+        own = {name: value for name, value in environment.items() if name != "PYTHONUNBUFFERED"} | buffered
+        done = subprocess.run(command, cwd=tmp_path, env=own, stdout=writer, stderr=subprocess.PIPE, text=True)
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
 
 
 def test_its_version_is_ours(front_door: Command) -> None:

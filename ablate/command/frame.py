@@ -82,6 +82,10 @@ def left_as_found() -> Iterator[None]:
         if is_main:
             signal.signal(signal.SIGTERM, on_termination or signal.SIG_DFL)
         if output:
+            try:
+                output.flush()
+            except OSError:  # the reader of our output has enough
+                mute()
             output.reconfigure(errors=errors)
         sys.argv[:] = argv
         logging.root.handlers[:] = handlers
