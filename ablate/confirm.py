@@ -37,8 +37,9 @@ def _confirm(arguments: list[str]) -> int:
             f"{study.plan['study']}: a stage, on a part of the data; `ablate resume {study.stage_of}` goes on to all "
             "of them, whose best arm can be confirmed"
         )
-    _, command = again.recorded(places, asked.name)
+    again.refuse_search(study.plan)
     wanted = _wanted(study, asked.arm)
+    _, command = again.recorded(places, asked.name)
     own = [each for each in given if not is_of_hydra(each)]
     overrides = [*again.allowed([*again.beside(command, wanted), *wanted], own), *own]
     with again.composer(places, asked.name, command, given) as composer:

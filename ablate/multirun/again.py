@@ -34,11 +34,16 @@ def recorded(places: Layout, name: str) -> tuple[PlanRecord, CommandRecord]:
         )
     if plan is None:
         raise UserError(f"{name}: no such study in {places.output_dir}; {nearest(name, reading.studies(places))}")
-    if command is None and plan["design"] == "search":
-        raise UserError(f"{name}: is a search; the `ablate search` that has made it goes on with it")
+    refuse_search(plan)
     if command is None:
         raise UserError(f"{places.command(name)}: not there; give the study's own command, which writes it")
     return plan, command
+
+
+def refuse_search(plan: PlanRecord) -> None:
+    """Raise `UserError` for the plan of a search, which no command of a study's makes anew."""
+    if plan["design"] == "search":
+        raise UserError(f"{plan['study']}: is a search; the `ablate search` that has made it goes on with it")
 
 
 def whole(places: Layout, name: str) -> str:
