@@ -13,6 +13,7 @@ from ablate.display import Screen
 from ablate.error import IncompleteError, UserError
 from ablate.record import reading, upload, wandb_api, wandb_settings
 from ablate.record.layout import Layout
+from ablate.record.upload import Window
 from ablate.training import window
 
 
@@ -28,37 +29,39 @@ def _sync(arguments: list[str]) -> int:
     parser.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where it lies (%(default)s)")
     asked = parser.parse_args(arguments)
     places, screen = Layout(asked.output_dir), Screen()
-    folders = upload.left(places) if asked.name is None else upload.left(places, asked.name, _keys(places, asked.name))
-    if not folders:
+    windows = upload.left(places) if asked.name is None else upload.left(places, asked.name, _keys(places, asked.name))
+    if not windows:
         screen.say("nothing is left to upload")
         return 0
     wandb_settings.check_api_key()
     if problem := wandb_api.unreachable(asked.output_dir):
         raise IncompleteError(f"wandb: the server can't be used ({problem}); nothing is uploaded")
     uploaded = 0
-    for folder, problem in _sent(places, folders):
-        screen.say(f"{'failed' if problem else 'uploaded'}: {folder}{f': {problem}' if problem else ''}")
+    for each, problem in _sent(places, windows, screen):
+        screen.say(f"{'failed' if problem else 'uploaded'}: {each.folder}{f': {problem}' if problem else ''}")
         uploaded += problem is None
-    if uploaded < len(folders):
-        raise IncompleteError(f"{len(folders) - uploaded} of {len(folders)} runs are left; the same command goes on")
+    if uploaded < len(windows):
+        raise IncompleteError(f"{len(windows) - uploaded} of {len(windows)} runs are left; the same command goes on")
     return 0
 
 
-def _sent(places: Layout, folders: Sequence[Path]) -> Iterator[tuple[Path, str | None]]:
-    """Upload folders, each with what went wrong.
+def _sent(places: Layout, windows: Sequence[Window], screen: Screen) -> Iterator[tuple[Window, str | None]]:
+    """Upload runs, each with what went wrong.
 
     `wandb sync` repeats what a server has of a run already: it gets the rest from the run's record.
     """
-    others = list[Path]()
-    for folder in folders:
+    others = list[Window]()
+    for each in windows:
         try:
-            if upload.is_offline(folder) or not window.show_rest(places, folder):
-                others.append(folder)
+            if not window.show_rest(places, each):
+                others.append(each)
                 continue
             problem = None
         except UserError as error:
             problem = " ".join(str(error).splitlines())
-        yield folder, problem
+        yield each, problem
+    if others:
+        screen.say(f"uploading {len(others)} of wandb's own files ...")
     yield from upload.send(others)
 
 

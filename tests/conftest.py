@@ -16,6 +16,12 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 # Each test process trains on all cores beside others: threads that wait must leave the cores to those that work.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: some tests wait, for a server that does not answer or for Slurm's queue."""
+    return 1 + (os.cpu_count() or 1)
+
+
 _NOT_INHERITED = ("WANDB", "HYDRA", "ABLATE", "COMP_")
 
 

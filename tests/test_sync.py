@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import Command
 from tests.wandb_server import WandbServer
 
@@ -38,7 +40,7 @@ def test_a_study_that_was_kept_offline_is_uploaded_run_by_run(
         file.rename(second / file.name)
     rest = ablate("s", module="ablate.sync", env=server.environment)
     assert rest.returncode == 0, rest.stderr
-    assert rest.stdout == f"uploaded: {second.relative_to(tmp_path)}\n"
+    assert rest.stdout.splitlines()[-1] == f"uploaded: {second.relative_to(tmp_path)}"
     assert {run.group for run in server.runs.values()} == {"s"} and len(server.runs) == 2
     assert all([row["epoch"] for row in run.epochs] == [1, 2] for run in server.runs.values())
     assert all(json.loads(run.summary["record"])["status"] == "finished" for run in server.runs.values())
@@ -52,7 +54,9 @@ def test_a_run_alone_is_uploaded_too_and_a_study_that_is_not_there_is_named(
 ) -> None:
     assert ablate(*shown, "optim=sgd").returncode == 0
     done = ablate(module="ablate.sync", env=server.environment)
-    assert done.returncode == 0 and re.fullmatch(r"uploaded: outputs/wandb/offline-run-\S+\n", done.stdout)
+    assert done.returncode == 0 and re.fullmatch(
+        r"uploading 1 .*\nuploaded: outputs/wandb/offline-run-\S+\n", done.stdout
+    )
     assert len(server.runs) == 1
     unknown = ablate("shapes", module="ablate.sync", env=server.environment)
     assert unknown.returncode == 2 and "shapes: no such study in outputs" in unknown.stderr
@@ -97,6 +101,10 @@ def test_of_a_run_whose_server_failed_in_its_middle_the_rest_is_uploaded(
         sync(1, said)
         assert epochs() == [1, 2, 3, 4] and run.state == "running"
     metrics.write_bytes(whole)
+    for damaged in (b"\xff", b"the-team/of-team/another", b""):
+        (window / "unsynced").write_bytes(damaged)
+        sync(1, "unsynced: expected ENTITY/PROJECT/")
+    (window / "unsynced").write_text(path)
     sync(0, r"^uploaded: outputs/wandb/run-\S+\n$")
     assert epochs() == [1, 2, 3, 4, 5] and run.state == "finished" and len(server.runs) == 1
     assert (run.name, run.tags, {**run.config, "_wandb": None}) == (name, tags, config)
@@ -109,23 +117,59 @@ def test_of_a_run_whose_server_failed_in_its_middle_the_rest_is_uploaded(
     assert epochs() == [1, 2, 3, 4, 5]
 
 
-def test_of_an_interrupted_run_the_rest_is_uploaded(
-    ablate: Command, shown: list[str], environment: dict[str, str], tmp_path: Path, server: WandbServer
-) -> None:
-    server.breaks_at = 1
-    of_run = [each for each in shown if not each.startswith("epochs")]
-    command = [sys.executable, "-u", "-m", "ablate.run", *of_run, "epochs=3000", "progress=plain"]
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
+def test_of_a_run_that_was_stopped_the_rest_is_uploaded_and_it_goes_on_as_one_run(
+    kill: signal.Signals, ablate: Command, shown: list[str], environment: dict[str, str], tmp_path: Path,
+    server: WandbServer,
+) -> None:  # fmt: skip
+    """Also where it is offline that it goes on."""
+
+    def epochs() -> list[int]:
+        return [row["epoch"] for row in run.epochs]
+
+    def trained() -> int:
+        return len(next((tmp_path / "outputs/runs").glob("*/metrics.jsonl")).read_text().splitlines())
+
+    if kill == signal.SIGINT:
+        server.breaks_at = 1
+    of_run = [*(each for each in shown if not each.startswith("epochs")), "epochs=150", "progress=plain"]
+    command = [sys.executable, "-u", "-m", "ablate.run", *of_run]
     with subprocess.Popen(command, cwd=tmp_path, env=environment | server.environment, stdout=subprocess.PIPE) as first:
         while not any(run.epochs for run in server.runs.values()):
             assert first.poll() is None
             time.sleep(0.05)
-        first.send_signal(signal.SIGINT)
+        first.send_signal(kill)
         first.communicate(timeout=60)
-    assert first.returncode == 130
     ((_, run),) = server.runs.items()
     server.fail, server.breaks_at = 0, None
     done = ablate(module="ablate.sync", env=server.environment)
     assert done.returncode == 0 and done.stdout.startswith("uploaded: "), done
-    trained = len(next((tmp_path / "outputs/runs").glob("*/metrics.jsonl")).read_text().splitlines())
-    assert [row["epoch"] for row in run.epochs] == list(range(1, trained + 1)) and trained > 1
+    assert epochs() == list(range(1, trained() + 1)) and trained() < 150
     assert run.state != "finished" and "record" not in run.summary
+    assert ablate(*of_run, "wandb.mode=offline").returncode == 0
+    done = ablate(module="ablate.sync", env=server.environment)
+    assert done.returncode == 0 and done.stdout.startswith("uploaded: "), done
+    assert epochs() == list(range(1, 151)) and run.state == "finished" and len(server.runs) == 1
+    assert ablate(module="ablate.sync").stdout == "nothing is left to upload\n"
+
+
+def test_an_upload_of_what_was_kept_offline_that_is_interrupted_goes_on_where_it_was(
+    ablate: Command, shown: list[str], environment: dict[str, str], tmp_path: Path, server: WandbServer
+) -> None:
+    longer = [*(each for each in shown if not each.startswith("epochs")), "epochs=6"]
+    assert ablate(*longer).returncode == 0
+    server.breaks_at = 3
+    command = [sys.executable, "-m", "ablate.sync"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment | server.environment, stdout=subprocess.PIPE) as first:
+        while not server.fail:
+            assert first.poll() is None
+            time.sleep(0.05)
+        first.send_signal(signal.SIGINT)
+        first.communicate(timeout=60)
+    ((_, run),) = server.runs.items()
+    assert [row["epoch"] for row in run.epochs] == [1, 2, 3]
+    server.fail, server.breaks_at = 0, None
+    done = ablate(module="ablate.sync", env=server.environment)
+    assert done.returncode == 0 and re.fullmatch(r"uploaded: outputs/wandb/offline-run-\S+\n", done.stdout), done
+    assert [row["epoch"] for row in run.epochs] == [1, 2, 3, 4, 5, 6] and run.state == "finished"
+    assert ablate(module="ablate.sync").stdout == "nothing is left to upload\n"

@@ -29,7 +29,9 @@ _STORES = "stores.json"
 _SEARCH = "search.log"
 _DECISIONS = "decisions.jsonl"
 _FOUND = "found.json"
-UNSYNCED = "unsynced"  # where the run is at the server, ENTITY/PROJECT/ID
+UNSYNCED = "unsynced"  # where a run is at wandb's server, ENTITY/PROJECT/ID, while that may lack something of it
+WHOLE = "whole"  # the same, once it lacks nothing
+BEGUN = "begun"  # an upload of what was kept offline, which may have got through in part
 PAGE = "report.html"
 RUNS_TABLE = "runs.csv"
 VERDICTS = "verdicts.csv"
@@ -132,9 +134,10 @@ class Layout:
         pattern = f"offline-run-*-{identity}-*" if identity else "offline-run-*"
         return sorted((self.output_dir / "wandb").glob(pattern))  # the time is in the name
 
-    def unsynced_windows(self) -> list[Path]:
-        """The folders that wandb keeps of runs online of which its server did not take everything."""
-        return [each.parent for each in sorted((self.output_dir / "wandb").glob(f"run-*/{UNSYNCED}"))]
+    def windows(self) -> list[Path]:
+        """The folders that wandb keeps of all runs, from the oldest on."""
+        found = (self.output_dir / "wandb").glob("*run-*")
+        return sorted(found, key=lambda folder: folder.name.removeprefix("offline-"))  # the time is in the name
 
 
 def in_store(store: Path, key: str) -> list[Path]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.error import UserError
-from ablate.record import exhibit, layout, upload, wandb_api, wandb_settings
+from ablate.record import exhibit, upload, wandb_api, wandb_settings
 from ablate.record.key import is_outside
 from ablate.record.layout import Layout
 from ablate.record.patience import MOST_SECONDS, within_seconds
@@ -164,7 +164,7 @@ def go_on(places: Layout, path: str, *, has_model: bool, warn: Callable[[str], N
     """
     entity, project, identity = path.split("/")
     wandb = wandb_settings.load(str(places.output_dir))
-    where = {"entity": entity, "project": project, "id": identity, "dir": str(places.output_dir)}
+    where = {"entity": entity or None, "project": project, "id": identity, "dir": str(places.output_dir)}
     try:
         run = wandb.init(**where, resume="must", mode="online", reinit="finish_previous", settings=_settings(has_model))
         _define_metrics(run)
@@ -215,7 +215,7 @@ def of_results(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _open(
     config: Mapping[str, Any], shown: Shown, mode: Mode, window: Mapping[str, Any], warn: Callable[[str], None]
 ) -> tuple[Any, Mode]:
-    """A run of wandb and the mode it is in after all."""
+    """A run of wandb and the mode it is in after all; until the server has all of it, whoever ends it, it is marked."""
     wandb = wandb_settings.load(config["output_dir"])
     asked, places = config["wandb"], Layout(Path(config["output_dir"]))
     places.output_dir.mkdir(parents=True, exist_ok=True)
@@ -224,7 +224,7 @@ def _open(
     attempt = max(shown.attempt, 1 + len(places.offline_windows(identity)))  # whose folders may have been deleted
 
     def init(mode: Mode) -> Any:
-        return wandb.init(
+        run = wandb.init(
             entity=wandb_settings.entity(asked),
             project=wandb_settings.project(asked),
             dir=str(places.output_dir),
@@ -235,6 +235,8 @@ def _open(
             settings=_settings(asked["artifact"]),
             **window,
         )
+        _window(run).mark_open(f"{run.entity or ''}/{run.project}/{run.id}")
+        return run
 
     try:
         return init(mode), mode
@@ -279,7 +281,8 @@ def _close(run: Any, succeeded: bool, mode: Mode) -> str | None:
 
     A service that retries for ever, as it does with the manifest of a table, is ended: the run's own file has all.
     """
-    folder = Path(run.settings.sync_dir)
+    window = _window(run)
+    places = Layout(window.folder.parent.parent)
 
     def finish() -> bool:
         try:
@@ -294,11 +297,15 @@ def _close(run: Any, succeeded: bool, mode: Mode) -> str | None:
         _end_service()
         is_whole = False
     if mode != "online":
-        return f"wandb sync {shlex.quote(str(folder))}"
+        return f"wandb sync {shlex.quote(str(window.folder))}"
     if is_whole and wandb_api.has_ended(run.path):
+        upload.mark_whole(places, window.training)
         return None
-    (folder / layout.UNSYNCED).write_text(run.path)
-    return upload.command(Layout(folder.parent.parent))
+    return upload.command(places)
+
+
+def _window(run: Any) -> upload.Window:
+    return upload.Window(Path(run.settings.sync_dir))
 
 
 def _end_service() -> None:

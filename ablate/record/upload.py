@@ -8,14 +8,19 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from ablate.error import UserError
+from ablate.file import read_plain
 from ablate.record import layout
 from ablate.record.layout import Layout
+from ablate.record.store import RunFolder
 
 _AT_ONCE = 20  # folders a process, which takes seconds to start
 _MOST_SECONDS = 600  # for these
 _TOO_LONG = f"not uploaded within {_MOST_SECONDS} s"
+_MOST_BYTES = 10_000  # of a run's path
 _DEFAULT_OUTPUT_DIR = Path("outputs")
 
 
@@ -25,18 +30,116 @@ def command(places: Layout, study: str | None = None) -> str:
     return shlex.join(["ablate", "sync", *([study] if study else []), *where])
 
 
-def left(places: Layout, study: str | None = None, keys: Collection[str] = ()) -> list[Path]:
-    """The folders of wandb that have more than the server of a study's runs and reports, or of all there is.
+@dataclass(frozen=True)
+class Window:
+    """A folder of wandb's: what one attempt at a training has shown, online or kept for later."""
 
-    Of what is kept offline of a run it is the last attempt, which has all of it.
+    folder: Path
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether it was kept offline from its start."""
+        return self.folder.name.startswith("offline-")
+
+    @property
+    def identity(self) -> str:
+        """The id of the run at the server.
+
+        >>> Window(Path("run-20261127_101530-0123456789abcdef-r1")).identity
+        '0123456789abcdef-r1'
+        """
+        return self.folder.name.removeprefix("offline-").split("-", 2)[-1]
+
+    @property
+    def training(self) -> str:
+        """What all attempts at a training have in common: online the id, to which offline a number is added.
+
+        >>> Window(Path("offline-run-20261127_101530-0123456789abcdef-r1-2")).training
+        '0123456789abcdef-r1'
+        """
+        return self.identity.rpartition("-")[0] if self.is_offline else self.identity
+
+    @property
+    def key(self) -> str:
+        """The key of the run."""
+        return self.identity.split("-")[0]
+
+    @property
+    def path(self) -> str | None:
+        """Where the run is at the server: ENTITY/PROJECT/ID, none where that was not written down.
+
+        Of what was kept offline ENTITY may be empty, for whose account it is. Raises `UserError` for what is none.
+        """
+        if (file := self._file()) is None:
+            return None
+        try:
+            path = (read_plain(file, _MOST_BYTES) or b"").decode()
+        except ValueError as error:
+            path = str(error)
+        if path.count("/") != 2 or path.rpartition("/")[2] != self.identity:
+            raise UserError(f"{file}: expected ENTITY/PROJECT/{self.identity}, found {path!r}; write it there anew")
+        return path
+
+    @property
+    def lacks(self) -> bool:
+        """Whether the server may lack something of it."""
+        return not any(self.folder.glob("*.synced")) and (self.is_offline or (self.folder / layout.UNSYNCED).exists())
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the server may have something of it."""
+        return not self.is_offline or (self.folder / layout.BEGUN).exists()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the run is at the server and can be gone on with."""
+        return not self.is_offline and self._file() is not None
+
+    def _file(self) -> Path | None:
+        files = [self.folder / layout.UNSYNCED, self.folder / layout.WHOLE]
+        return next((file for file in files if file.exists()), None)
+
+    def mark_open(self, path: str) -> None:
+        """Remember where the run is at the server, until that has all of it."""
+        (self.folder / layout.UNSYNCED).write_text(path)
+
+
+def left(places: Layout, study: str | None = None, keys: Collection[str] = ()) -> list[Window]:
+    """A window of each training that the server may lack something of, of a study's and its reports, or of all.
+
+    What is being trained has a process that shows it.
     """
-    offline = {key_of_window(folder): folder for folder in places.offline_windows()}
-    online = {identity_of_window(folder): folder for folder in places.unsynced_windows()}
-    found = [*offline.values(), *online.values()]
+    found = [each for windows in _by_training(places).values() if (each := _lacking(windows))]
     if study is not None:
-        whose = {folder: key_of_window(folder) for folder in found}
-        found = [folder for folder in found if whose[folder] in keys or whose[folder].startswith(report_of(study))]
-    return [folder for folder in found if not is_uploaded(folder)]
+        found = [each for each in found if each.key in keys or each.key.startswith(report_of(study))]
+    return [each for each in found if not RunFolder(places, each.key).is_running()]
+
+
+def mark_whole(places: Layout, training: str) -> None:
+    """Remember that the server has all of a training, whichever of its windows lacked something."""
+    for each in _by_training(places)[training]:
+        if each.is_offline:
+            (each.folder / f"run-{each.identity}.wandb.synced").touch()  # as `wandb sync` marks it
+        elif (marker := each.folder / layout.UNSYNCED).exists():
+            marker.rename(each.folder / layout.WHOLE)
+
+
+def _by_training(places: Layout) -> dict[str, list[Window]]:
+    """The windows of each training, from the oldest on."""
+    found = dict[str, list[Window]]()
+    for window in map(Window, places.windows()):
+        found.setdefault(window.training, []).append(window)
+    return found
+
+
+def _lacking(windows: Sequence[Window]) -> Window | None:
+    """The window to which the rest of a training belongs, where there may be a rest.
+
+    The last attempt has all of the training, and a run that is at the server is gone on with there.
+    """
+    there = [each for each in windows if each.is_there]
+    lacks = windows[-1].lacks or any(each.lacks for each in there)
+    return (there or windows)[-1] if lacks else None
 
 
 def report_of(study: str) -> str:
@@ -48,11 +151,6 @@ def report_of(study: str) -> str:
     return f"report{hashlib.sha256(study.encode()).hexdigest()[:8]}"
 
 
-def is_offline(folder: Path) -> bool:
-    """Whether a folder of wandb's is that of a run which was kept offline from its start."""
-    return folder.name.startswith("offline-")
-
-
 def identity(key: str, repetition: int) -> str:
     """The id at the server of a run that has been trained so often before.
 
@@ -62,54 +160,29 @@ def identity(key: str, repetition: int) -> str:
     return f"{key}-r{repetition}" if repetition else key
 
 
-def identity_of_window(folder: Path) -> str:
-    """The id at the server of the run that a folder of wandb's is of.
+def send(windows: Sequence[Window]) -> Iterator[tuple[Window, str | None]]:
+    """Upload wandb's own files, some at a time; each with what went wrong.
 
-    >>> identity_of_window(Path("run-20261127_101530-0123456789abcdef-r1"))
-    '0123456789abcdef-r1'
+    Nothing more is tried once none got through.
     """
-    return folder.name.removeprefix("offline-").split("-", 2)[-1]
-
-
-def key_of_window(folder: Path) -> str:
-    """The key of the run that a folder of wandb's is of.
-
-    >>> key_of_window(Path("offline-run-20261127_101530-0123456789abcdef-r1-2"))
-    '0123456789abcdef'
-    """
-    return identity_of_window(folder).split("-")[0]
-
-
-def is_uploaded(folder: Path) -> bool:
-    """Whether all of a folder has been uploaded since."""
-    return any(folder.glob("*.synced"))
-
-
-def mark_whole(places: Layout, identity: str) -> None:
-    """Remember that the server has all of a run that was shown online, whichever of its windows lacked something."""
-    for folder in places.unsynced_windows():
-        if identity_of_window(folder) == identity:
-            (folder / layout.UNSYNCED).unlink()
-
-
-def send(folders: Sequence[Path]) -> Iterator[tuple[Path, str | None]]:
-    """Upload folders, some at a time; each with what went wrong. Nothing more is tried once none got through."""
-    for start in range(0, len(folders), _AT_ONCE):
-        some = folders[start : start + _AT_ONCE]
+    for start in range(0, len(windows), _AT_ONCE):
+        some = windows[start : start + _AT_ONCE]
         said = _sync(some)
         for each in some:
             # A damaged folder keeps `wandb sync` from uploading any beside it.
-            if not is_uploaded(each) and len(some) > 1 and said != _TOO_LONG:
+            if each.lacks and len(some) > 1 and said != _TOO_LONG:
                 said = _sync([each])
-            yield each, None if is_uploaded(each) else said
-        if not any(map(is_uploaded, some)):
+            yield each, said if each.lacks else None
+        if all(each.lacks for each in some):
             return
 
 
-def _sync(folders: Sequence[Path]) -> str:
+def _sync(windows: Sequence[Window]) -> str:
     """Give folders to `wandb sync`; the last line it says."""
+    for each in windows:
+        (each.folder / layout.BEGUN).touch()
     environment = {name: value for name, value in os.environ.items() if name not in ("WANDB_MODE", "WANDB_SILENT")}
-    line = [sys.executable, "-m", "wandb", "sync", "--include-online", *map(str, folders)]
+    line = [sys.executable, "-m", "wandb", "sync", "--include-online", *(str(each.folder) for each in windows)]
     try:
         done = subprocess.run(
             line, env=environment, capture_output=True, text=True, errors="replace", timeout=_MOST_SECONDS, check=False

@@ -28,17 +28,17 @@ def unreachable(output_dir: Path) -> str | None:
     return None
 
 
-def num_rows(path: str) -> int:
-    """How many rows of the history of a run, ENTITY/PROJECT/ID, the server has; 0 where it knows no such run.
+def num_rows(path: str) -> int | None:
+    """How many rows of the history of a run, ENTITY/PROJECT/ID, the server has; none where it knows no such run.
 
     Raises `UserError` where it can't be asked.
     """
     try:
-        return int(within_seconds(lambda: api().run(path).historyLineCount) or 0)
+        return int(within_seconds(lambda: api().run(path.lstrip("/")).historyLineCount) or 0)
     except Exception as error:  # whatever a failing server makes of it
         said = wandb_settings.first_line(error)
         if said.startswith("Could not find run"):
-            return 0
+            return None
         raise UserError(f"wandb: the server can't be asked for it ({said})") from error
 
 

@@ -14,6 +14,7 @@ from ablate.record.layout import Layout
 from ablate.record.reading import Row
 from ablate.record.store import RunFolder
 from ablate.record.tracking import Server, Shown, Tracker
+from ablate.record.upload import Window
 from ablate.record.wandb_settings import choose_mode
 
 if TYPE_CHECKING:
@@ -76,22 +77,22 @@ def replay(
     _show(tracker, rows, result, folder, has_model=config["wandb"]["artifact"])
 
 
-def show_rest(places: Layout, window: Path) -> bool:
+def show_rest(places: Layout, window: Window) -> bool:
     """Show what the server lacks of a run that it has a part of, from the run's record, so that nothing is repeated.
 
     False where it has nothing of it, so that wandb's own file can be uploaded. Raises `UserError` where neither is so.
     """
-    path, identity = (window / layout.UNSYNCED).read_text(), upload.identity_of_window(window)
-    if path.count("/") != 2:
-        raise UserError(f"{window / layout.UNSYNCED}: expected ENTITY/PROJECT/ID of the run, found {path!r}")
-    if not (num_rows := wandb_api.num_rows(path)):
+    path = window.path
+    if not window.has_begun or path is None or (num_rows := wandb_api.num_rows(path)) is None:
         return False
-    record = RunFolder(places, upload.key_of_window(window))
+    record = RunFolder(places, window.key)
     rows, result = reading.rows(record.path), record.result()
-    if not rows or identity != upload.identity(record.key, record.repetitions()):
+    if not rows or window.training != upload.identity(record.key, record.repetitions()):
+        if not num_rows:
+            return False
         raise UserError(
             f"the server has the first {num_rows} rows of it, and {record.path} is not the record of this training; "
-            f"`wandb sync --include-online {window}` uploads all of it, and these rows once more"
+            f"`wandb sync --include-online {window.folder}` uploads all of it, and these rows once more"
         )
     if record.is_running():
         raise UserError("it is being trained, and will show the rest itself")
@@ -99,17 +100,18 @@ def show_rest(places: Layout, window: Path) -> bool:
     asked = (reading.config(record.path) or {}).get("wandb")
     has_model = isinstance(asked, dict) and asked.get("artifact") is True
     tracker = tracking.go_on(places, path, has_model=has_model, warn=told.append)
-    left = _show(tracker, rows, result or {"status": "interrupted"}, record.path, has_model=has_model)
+    ended = record.path if result else None  # tables take a step, which an interrupted run may still need for an epoch
+    left = _show(tracker, rows, result or {"status": "interrupted"}, ended, has_model=has_model)
     if left or told:
         raise UserError("; ".join(told) or "the server did not take all of it")
-    upload.mark_whole(places, identity)
+    upload.mark_whole(places, window.training)
     return True
 
 
 def _show(
     tracker: Tracker, rows: Sequence[Row], result: Mapping[str, Any], folder: Path | None, *, has_model: bool
 ) -> str | None:
-    """Show what the record of a run has, and close its window; the command that uploads what is left."""
+    """Show rows, what the `folder` of a run that has ended has beside them, and its end; how to upload what is left."""
     from ablate.recipe.data.phoneme import PHONEMES
 
     for row in rows:
