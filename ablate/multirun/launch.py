@@ -7,6 +7,7 @@ folder that both see, and sees there whether it is still wanted.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -31,6 +32,7 @@ from ablate.record.dispatch import Kind, Message
 from ablate.training.run import attend, free_memory, identify, job_of
 from ablate.training.session import Session
 
+_PARENT = os.getppid()
 _PAUSE_SECONDS = 2.0
 _LOOK_SECONDS = 0.3  # between two looks for what runs elsewhere have told
 _MOST_LOSSES = 2  # of the process of a run, before it counts as failed
@@ -66,6 +68,8 @@ def cell(session: Session, composed: DictConfig) -> str:
         free_memory()
         if session.sweep:
             session.sweep.advance()
+        if session.is_elsewhere and os.getppid() != _PARENT:
+            os._exit(1)  # the command was killed, and nobody is left to take a result or give another run
 
 
 class _Here:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
+import random
+import shlex
 import socket
 import time
 from collections.abc import Callable
@@ -39,6 +42,7 @@ from ablate.training.run import attend, identify, job_of
 from ablate.training.session import Session
 
 _BUSY_SECONDS = 3
+_TRIED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
 
 def search(composer: Composer, asked: Space, trials: int, journal: Path | None) -> None:
@@ -54,6 +58,12 @@ def search(composer: Composer, asked: Space, trials: int, journal: Path | None) 
         raise UserError(f"study.name={name}: is a study, which a search would take the name of; give another")
     session, screen = Session(), Screen(progress=base["progress"])
     found = _opened(journal, places.search(name), name, base["objective"])
+    keys = {trial.user_attrs.get("key") for trial in found.trials}
+    if before and any(cell["key"] not in keys for cell in before["cells"]):
+        raise UserError(
+            f"study.name={name}: is a search in another journal, which knows the runs of its plan; give that "
+            "(--journal FILE; none, if none was given), or another name"
+        )
     _check_same(found, _what_it_is(composer, asked, base, screen))
     if not found.trials:
         found.enqueue_trial(asked.first())
@@ -61,6 +71,8 @@ def search(composer: Composer, asked: Space, trials: int, journal: Path | None) 
 
     def objective(trial: Trial) -> float:
         chosen = asked.suggested(trial)
+        if asked.num_trials and _is_repeated(trial):
+            raise _RepeatedError
         arm = design.label([Factor(each, ()) for each in chosen], tuple(chosen.values()))
         trial.set_user_attr("arm", arm)
         given = [*asked.fixed, *(f"{each}={value}" for each, value in chosen.items())]
@@ -69,8 +81,13 @@ def search(composer: Composer, asked: Space, trials: int, journal: Path | None) 
 
     said = set[str]()
     while trials:
+        if asked.num_trials and not (untried := _untried(found, asked)):
+            screen.say(f"all {asked.num_trials} there are have been tried, or are with another process")
+            break
         try:
             _try(found, objective, places)
+        except _RepeatedError:
+            found.enqueue_trial(random.choice(untried))
         except BusyError as error:  # another choice, or this one when that process has ended it
             if str(error) not in said:
                 screen.say(f"{error}; another trial is chosen")
@@ -80,6 +97,21 @@ def search(composer: Composer, asked: Space, trials: int, journal: Path | None) 
             store.write_plan(places, name, _plan(places, found, base["seed"]).content())
             trials -= 1
     _say_best(found, base["objective"], places, screen)
+
+
+class _RepeatedError(Exception):
+    """What was chosen has been tried already."""
+
+
+def _is_repeated(trial: Trial) -> bool:
+    earlier = trial.study.get_trials(deepcopy=False, states=_TRIED)
+    return any(each.params == trial.params for each in earlier if each.number != trial.number)
+
+
+def _untried(found: optuna.Study, asked: Space) -> list[dict[str, str | int]]:
+    """All that is left to try of a space of few levels."""
+    tried = [each.params for each in found.get_trials(deepcopy=False, states=_TRIED)]
+    return [each for each in asked.all_trials() if each not in tried]
 
 
 def _try(found: optuna.Study, objective: Callable[[Trial], float], places: Layout) -> None:
@@ -130,7 +162,10 @@ def _say_best(found: optuna.Study, wanted: str, places: Layout, screen: Screen) 
         return
     told = found.best_trial.user_attrs
     screen.say(f"best of {len(done)} whole trials: {told['arm']}: {wanted} {found.best_value:.4f}")
-    if RunFolder(places, told["key"]).result():
+    result = RunFolder(places, told["key"]).result()
+    if result and result["status"] == "diverged":
+        how = "it diverged, as all others did; smaller learning rates may not"
+    elif result:
         how = f"`ablate predict {told['key']}` predicts by it"
     else:
         whose = f"{told['owner']['host']}:{told['output_dir']}" if "owner" in told else "another member"
@@ -164,19 +199,37 @@ def _opened(journal: Path | None, own: Path, name: str, objective: str) -> optun
     """The search as it is recorded, in a journal that members share or in the study's folder."""
     if journal and not journal.parent.is_dir():
         raise UserError(f"--journal {journal}: no such folder; mount its disk, or make it, once for all members")
+    file = journal or own
+    _check_whole(file)
     own.parent.mkdir(parents=True, exist_ok=True)
     optuna.logging.disable_default_handler()  # which prints a traceback of whatever ends a trial
     try:
-        return optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(journal or own))),
+        found = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(file))),
             sampler=optuna.samplers.TPESampler(constant_liar=True),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=5),
             study_name=name,
             direction="maximize" if objective == "val/accuracy" else "minimize",
             load_if_exists=True,
         )
-    except (ValueError, KeyError, OSError) as error:
-        raise UserError(f"{journal or own}: not a journal of Optuna's ({error}); move it away") from error
+        found.get_trials()
+    except Exception as error:  # whatever Optuna makes of lines that it has not written
+        said = f"{type(error).__name__}: {error}"
+        raise UserError(f"{file}: not a journal of Optuna's ({said}); move it away") from error
+    return found
+
+
+def _check_whole(journal: Path) -> None:
+    """Raise `UserError` where the last line is half a line, to which Optuna would add the next."""
+    if journal.is_file() and journal.stat().st_size:
+        with journal.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            is_whole = file.read() == b"\n"
+        if not is_whole:
+            raise UserError(
+                f"{journal}: ends in the middle of a line, as a full disk leaves it; where no search goes on, "
+                f"`sed -i '$d' {shlex.quote(str(journal))}` removes that line, and with it one step of one trial"
+            )
 
 
 class _Watched(Session):
@@ -238,10 +291,9 @@ def _plan(places: Layout, found: optuna.Study, seed: int) -> Plan:
         if "key" in (told := trial.user_attrs) and trial.state == TrialState.COMPLETE:
             status = RunFolder(places, told["key"]).status()
             cells.setdefault(told["key"], Cell(told["key"], told["arm"], seed, 1, told["overrides"], status))
-    arms = [cell.arm for cell in cells.values()]
-    return Plan(
-        found.study_name, None, "search", {}, [seed], None, [], 1, arms[0] if arms else "", list(cells.values())
-    )
+    arms = [cell.arm for cell in cells.values() if cell.status == "finished"] or [cell.arm for cell in cells.values()]
+    baseline = arms[0] if arms else ""
+    return Plan(found.study_name, None, "search", {}, [seed], None, [], 1, baseline, list(cells.values()))
 
 
 def _owner(told: dict[str, Any]) -> Owner | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from ablate.record.key import is_outside
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
+_MOST_LISTED = 1000
 _NOT_OURS = ("study", "team.", "rerun", "plot")
 _DIGITS = 4  # of a value from an interval, so that a run can be asked for again by hand
 
@@ -35,6 +37,11 @@ class Interval:
     def is_whole(self) -> bool:
         """Whether its levels are whole numbers."""
         return isinstance(self.low, int) and isinstance(self.high, int)
+
+    @property
+    def num_levels(self) -> float:
+        """How many there are."""
+        return self.high - self.low + 1 if self.is_whole else math.inf
 
     def middle(self) -> float:
         """Halfway, in magnitude where that is how it is searched."""
@@ -55,6 +62,21 @@ class Space:
     def first(self) -> dict[str, str | float]:
         """The trial that all others are compared with: first levels, and the middle of intervals."""
         return {name: each.middle() if isinstance(each, Interval) else each[0] for name, each in self.levels.items()}
+
+    @property
+    def num_trials(self) -> int | None:
+        """How many different trials there are; none where they are more than can be listed."""
+        nums = [each.num_levels if isinstance(each, Interval) else len(each) for each in self.levels.values()]
+        num = math.prod(nums)
+        return int(num) if num <= _MOST_LISTED else None
+
+    def all_trials(self) -> list[dict[str, str | int]]:
+        """What each of so few trials chooses."""
+        levels: list[Sequence[str | int]] = [
+            range(int(each.low), int(each.high) + 1) if isinstance(each, Interval) else each
+            for each in self.levels.values()
+        ]
+        return [dict(zip(self.levels, chosen, strict=True)) for chosen in itertools.product(*levels)]
 
     def overrides(self) -> list[str]:
         """Those of the first trial."""
@@ -82,7 +104,8 @@ def space(composer: Composer, overrides: Sequence[str]) -> Space:
         )
     if other := [each for each in overrides if name_of(each).startswith(_NOT_OURS) and name_of(each) != "study.name"]:
         raise UserError(f"{name_of(other[0])}: a search has no use for it; leave it out")
-    refuse(all_mistakes(composer, [_tried(each, levels.get(name_of(each))) for each in overrides]))
+    problems = all_mistakes(composer, [_tried(each, levels.get(name_of(each))) for each in overrides])
+    refuse(_of_intervals(levels, problems))
     return Space([each for each in overrides if name_of(each) not in levels], levels)
 
 
@@ -95,6 +118,21 @@ def _levels(override: Override) -> list[str] | Interval:
     if swept.start is None or swept.end is None or swept.start >= swept.end or (is_log and swept.start <= 0):
         raise UserError(f"{override.input_line}: expected a smaller number before a larger one, and with log above 0")
     return Interval(swept.start, swept.end, is_log)
+
+
+def _of_intervals(levels: Mapping[str, list[str] | Interval], problems: Sequence[str]) -> list[str]:
+    """The mistakes, of an interval the first one alone: the others are of numbers that nobody typed."""
+    told = dict[str, str]()
+    for number, each in enumerate(problems):
+        name = each.partition(":")[0]
+        if isinstance(interval := levels.get(name), Interval):
+            if "expected a valid integer" in each:
+                ends = f"{interval.low:g},{interval.high:g}"
+                each = f"{name}: expected whole numbers, found others between; write int(interval({ends}))"
+            told.setdefault(name, each)
+        else:
+            told[str(number)] = each
+    return list(told.values())
 
 
 def _tried(override: str, levels: list[str] | Interval | None) -> str:

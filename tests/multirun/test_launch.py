@@ -148,6 +148,24 @@ def test_a_process_that_is_killed_takes_no_other_run_with_it(
     assert long_study.returncode == 130 and "what it had begun goes on from its last epoch" in said
 
 
+def test_of_a_command_that_is_killed_the_processes_end_with_their_runs(
+    tiny: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    longer = [each for each in tiny if not each.startswith("epochs")]
+    study = [*longer, "epochs=50", "--multirun", "optim=sgd,adamw", "study.seeds=2", "study.name=s", *PROCESSES]
+    process = started(study, tmp_path, environment)
+    while len(list(tmp_path.glob("outputs/runs/*/metrics.jsonl"))) < 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.communicate(timeout=120)  # as whoever reads its output waits until no process has it any more
+    deadline = time.monotonic() + 120
+    while left := [each for each in psutil.process_iter(["cwd"]) if each.info["cwd"] == str(tmp_path)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)
+    assert len(list(tmp_path.glob("outputs/runs/*/result.json"))) == 2
+
+
 def test_on_a_terminal_there_is_a_bar_over_the_processes(
     tiny: list[str], environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -114,9 +114,12 @@ def test_two_processes_on_a_small_space_train_each_run_once_and_count_no_trial_t
     command = [sys.executable, "-m", "ablate.search", *longer, "study.name=s", "--trials", "2"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     both = [subprocess.Popen(command, env=environment, **pipes) for _ in range(2)]  # type: ignore[call-overload]
+    trials = list[str]()
     for each in both:
         out, told = each.communicate(timeout=120)
-        assert each.returncode == 0 and len(re.findall(r"^trial \d+: .*: val/accuracy 0", out, re.M)) == 2, out + told
+        assert each.returncode == 0 and "all 2 there are have been tried, or are with another process" in out, told
+        trials += re.findall(r"^trial \d+: (.*): val/accuracy 0", out, re.M)
+    assert sorted(trials) == ["optimizer=adamw", "optimizer=sgd"]
     logs = [file.read_text() for file in Path("outputs/runs").glob("*/run.log")]
     assert len(logs) <= 2 and all(log.count("epoch 30") == 1 for log in logs)
 
@@ -140,6 +143,29 @@ def test_a_search_goes_on_with_what_it_was_begun_with(
     (line,) = capsys.readouterr().err.splitlines()
     assert re.search(said, line) and line.startswith("ablate: study.name=s: is a search begun with ")
     assert len(list(Path("outputs/runs").iterdir())) == 1
+
+
+def test_of_few_levels_each_is_tried_once(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    levels = ["optim.lr=1e-3,1e30,1e-2", "study.name=s"]
+    assert main(["search", *tiny, *levels, "--trials", "9"]) == 0
+    told = capsys.readouterr().out
+    assert sorted(re.findall(r"optimizer.lr=([^:]*): val", told.partition("best of")[0])) == ["0.001", "0.01", "1e+30"]
+    assert "all 3 there are have been tried" in told and "best of 3 whole trials: optimizer.lr=0.01" in told
+
+
+def test_where_all_trials_diverge_none_is_called_good(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    levels = ["optim.lr=1e30,1e25", "objective=val/loss", "study.name=s"]
+    assert main(["search", *tiny, *levels, "--trials", "2"]) == 0
+    assert "val/loss inf\nit diverged, as all others did; smaller learning rates may not" in capsys.readouterr().out
+
+
+def test_a_search_goes_on_with_its_journal(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["search", *tiny, *SPACE, "--trials", "1", "--journal", "shared"]) == 0
+    for other in ([], ["--journal", "another"]):
+        assert main(["search", *tiny, *SPACE, "--trials", "1", *other]) == 2
+        assert "study.name=s: is a search in another journal, which knows the runs of its" in capsys.readouterr().err
+    assert main(["search", *tiny, *SPACE, "--trials", "1", "--journal", "shared"]) == 0
+    assert "trial 1: " in capsys.readouterr().out
 
 
 def test_a_search_goes_on_with_its_data(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,17 +201,25 @@ def test_a_search_takes_no_studys_name_and_says_what_comes_next(
         (["optim=adamw,sgd"], "study.name: missing"),
         (["optim=adamw,sgd", "study.name=s", "--trials", "0"], "--trials 0: expected at least 1"),
         (["optim=adamw,sgdd", "study.name=s"], "optimizer=sgdd: no such option"),
-        (["optim.lr=interval(0,1)", "study.name=s", "arch.depht=3"], "arch.depht: unknown key"),
+        (["optim.lr=interval(1e-3,1)", "study.name=s", "arch.depht=3"], "arch.depht: unknown key"),
         (["optim.lr=interval(-1,3)", "study.name=s"], "optimizer.lr: expected greater than 0, found -1"),
-        (["arch.depth=interval(1,3)", "study.name=s"], "arch.depth: expected a valid integer, found 1.637"),
+        (["optim=adamw,sgd", "study.name=s", "--journal", "torn"], "torn: ends in the middle of a line"),
+        (["optim=adamw,sgd", "study.name=s", "--journal", "list"], "list: not a journal of Optuna's (TypeError"),
+        (
+            ["arch.depth=interval(1,3)", "study.name=s"],
+            "arch.depth: expected whole numbers, found others between",
+        ),
         (["optim=adamw,sgd", "study.name=s", "hydra/launcher=processes"], "trials run one by one"),
     ],
 )
 def test_what_can_not_be_searched_is_refused(
     asked: list[str], said: str, tiny: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    Path("torn").write_text('{"op_code": 0')
+    Path("list").write_text("[1, 2]\n")
     assert main(["search", *tiny, *asked]) == 2
-    assert said in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
     assert not Path("outputs/runs").exists()
 
 
