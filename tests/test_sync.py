@@ -8,8 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.conftest import Command
 from tests.wandb_server import WandbServer
 
@@ -93,17 +91,12 @@ def test_of_a_run_whose_server_failed_in_its_middle_the_rest_is_uploaded(
     sync(1, "failed: ")
     assert epochs() == [1, 2, 3, 4]
     server.fail, server.breaks_at = 0, None
-    for content, said in (
-        (None, "is not the record of this training"),
-        (whole[:-9], "not the file that the run wrote"),
-    ):
-        metrics.unlink() if content is None else metrics.write_bytes(content)
-        sync(1, said)
-        assert epochs() == [1, 2, 3, 4] and run.state == "running"
+    metrics.write_bytes(whole[:-9])
+    sync(1, "not the file that the run wrote")
+    assert epochs() == [1, 2, 3, 4] and run.state == "running"
     metrics.write_bytes(whole)
-    for damaged in (b"\xff", b"the-team/of-team/another", b""):
-        (window / "unsynced").write_bytes(damaged)
-        sync(1, "unsynced: expected ENTITY/PROJECT/")
+    (window / "unsynced").write_bytes(b"\xff")
+    sync(1, "unsynced: expected ENTITY/PROJECT/")
     (window / "unsynced").write_text(path)
     sync(0, r"^uploaded: outputs/wandb/run-\S+\n$")
     assert epochs() == [1, 2, 3, 4, 5] and run.state == "finished" and len(server.runs) == 1
@@ -117,11 +110,9 @@ def test_of_a_run_whose_server_failed_in_its_middle_the_rest_is_uploaded(
     assert epochs() == [1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
-def test_of_a_run_that_was_stopped_the_rest_is_uploaded_and_it_goes_on_as_one_run(
-    kill: signal.Signals, ablate: Command, shown: list[str], environment: dict[str, str], tmp_path: Path,
-    server: WandbServer,
-) -> None:  # fmt: skip
+def test_of_a_run_that_was_killed_the_rest_is_uploaded_and_it_goes_on_as_one_run(
+    ablate: Command, shown: list[str], environment: dict[str, str], tmp_path: Path, server: WandbServer
+) -> None:
     """Also where it is offline that it goes on."""
 
     def epochs() -> list[int]:
@@ -130,15 +121,14 @@ def test_of_a_run_that_was_stopped_the_rest_is_uploaded_and_it_goes_on_as_one_ru
     def trained() -> int:
         return len(next((tmp_path / "outputs/runs").glob("*/metrics.jsonl")).read_text().splitlines())
 
-    if kill == signal.SIGINT:
-        server.breaks_at = 1
+    server.breaks_at = 1
     of_run = [*(each for each in shown if not each.startswith("epochs")), "epochs=150", "progress=plain"]
     command = [sys.executable, "-u", "-m", "ablate.run", *of_run]
     with subprocess.Popen(command, cwd=tmp_path, env=environment | server.environment, stdout=subprocess.PIPE) as first:
         while not any(run.epochs for run in server.runs.values()):
             assert first.poll() is None
             time.sleep(0.05)
-        first.send_signal(kill)
+        first.kill()
         first.communicate(timeout=60)
     ((_, run),) = server.runs.items()
     server.fail, server.breaks_at = 0, None

@@ -104,8 +104,8 @@ class _RepeatedError(Exception):
 
 
 def _is_repeated(trial: Trial) -> bool:
-    earlier = trial.study.get_trials(deepcopy=False, states=_TRIED)
-    return any(each.params == trial.params for each in earlier if each.number != trial.number)
+    tried = trial.study.get_trials(deepcopy=False, states=_TRIED)
+    return any(each.params == trial.params for each in tried if each.number < trial.number)
 
 
 def _untried(found: optuna.Study, asked: Space) -> list[dict[str, str | int]]:

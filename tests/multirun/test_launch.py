@@ -99,14 +99,24 @@ def test_fail_fast_stops_what_trains_and_begins_no_other(
     assert done.stderr.splitlines()[-1] == "ablate: 1 of 4 runs failed; the same command runs just these again"
 
 
+@pytest.fixture
+def after_a_ray(environment: dict[str, str]) -> Iterator[dict[str, str]]:
+    """The environment of who has used a Ray elsewhere: Ray takes the last address, living or not, unless it is told."""
+    with tempfile.TemporaryDirectory(prefix="ray") as folder:  # a short path, as its sockets want
+        last = Path(folder) / "ray" / "ray_current_cluster"
+        last.parent.mkdir()
+        last.write_text("192.0.2.2:51263")
+        yield environment | {"RAY_TMPDIR": folder}
+
+
 @pytest.fixture(params=EACH)
 def long_study(
-    request: pytest.FixtureRequest, tiny: list[str], environment: dict[str, str], tmp_path: Path
+    request: pytest.FixtureRequest, tiny: list[str], after_a_ray: dict[str, str], tmp_path: Path
 ) -> "Iterator[subprocess.Popen[str]]":
     """A study of four long runs, two of which train."""
     long = [each for each in tiny if not each.startswith("epochs")]
     study = [*long, "epochs=5000", "--multirun", "optim=sgd,adamw", "study.seeds=2", "study.name=s", *request.param]
-    process = started(study, tmp_path, environment)
+    process = started(study, tmp_path, after_a_ray)
     try:
         deadline = time.monotonic() + 120
         while len(list(tmp_path.glob("outputs/runs/*/checkpoint.pt"))) < 2:  # each has an epoch to go on from
@@ -202,21 +212,6 @@ def test_what_can_not_be_launched_is_refused_in_a_line(
     done = ablate(*tiny, "--multirun", "optim=sgd,adamw", *settings)
     assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
     assert not (tmp_path / "outputs" / "studies").exists()
-
-
-@pytest.mark.cluster
-@cluster.NEEDS_RAY
-def test_a_ray_alone_joins_no_cluster_that_was_there(
-    ablate: Command, tiny: list[str], environment: dict[str, str], tmp_path: Path
-) -> None:
-    """Ray takes the last address that was used on a machine, living or not, unless it is told."""
-    with tempfile.TemporaryDirectory(prefix="ray") as folder:  # a short path, as its sockets want
-        last = Path(folder) / "ray" / "ray_current_cluster"
-        last.parent.mkdir()
-        last.write_text("192.0.2.2:51263")
-        study = [*tiny, "--multirun", "optim=sgd,adamw", "study.name=s", "hydra/launcher=ray"]
-        done = ablate(*study, env=environment | {"RAY_TMPDIR": folder})
-    assert done.returncode == 0 and "2 finished" in done.stdout, done.stderr
 
 
 @pytest.mark.cluster

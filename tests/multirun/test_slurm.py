@@ -84,7 +84,7 @@ def test_jobs_stop_at_a_failure_and_at_ctrl_c(
         assert "4 missing" in told and not list(tmp_path.glob("outputs/runs/*/lease.json"))
         assert not _asked(["squeue", "--noheader"], found)
     # A cluster may number its jobs anew: no launch reads what another's jobs have left.
-    assert len({file.parent.parent for file in tmp_path.glob("outputs/cache/hydra/slurm/*/*/*_submitted.pkl")}) == 2
+    assert len({file.parent.parent for file in tmp_path.glob("outputs/cache/hydra/slurm/*/*/*_submitted.pkl")}) > 1
 
 
 def _asked(command: list[str], environment: dict[str, str]) -> str:

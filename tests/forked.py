@@ -1,0 +1,91 @@
+"""Commands in processes of their own that need not import what is not ours: most of a short command is torch's import.
+
+A server that has imported torch and Hydra, and nothing of ablate's, forks for each command. The child is as
+`python -m MODULE` would be: its arguments, folder, environment, output and exit code, and all of our own imports.
+What is told of itself by variables that libraries read as they load is for a process from the start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class ForkServer:
+    """Runs commands in the environment that it was started with, and what each adds to it."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = dict(environment)
+        self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[str]:
+        line, root = [sys.executable, "-m", "tests.forked"], Path(__file__).parent.parent
+        return subprocess.Popen(
+            line, cwd=root, env=self._environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def stop(self) -> None:
+        """End the server."""
+        self._process.communicate()
+
+    def run(
+        self, module: str, arguments: list[str], cwd: Path, environment: Mapping[str, str], seconds: float
+    ) -> subprocess.CompletedProcess[str]:
+        """What `python -m module` does with these arguments."""
+        with tempfile.TemporaryDirectory() as name:
+            if self._process.poll() is not None:  # killed, since a command took too long
+                self._process.communicate()
+                self._process = self._started()
+            out, err = (Path(name) / each for each in ("out", "err"))
+            out.touch()
+            err.touch()
+            ask = {"module": module, "arguments": arguments, "cwd": str(cwd), "environment": dict(environment)}
+            assert self._process.stdin and self._process.stdout
+            print(json.dumps(ask | {"out": str(out), "err": str(err)}), file=self._process.stdin, flush=True)
+            late = threading.Timer(seconds, self._process.kill)
+            late.start()
+            answer = self._process.stdout.readline()
+            late.cancel()
+            assert answer, f"{module} {arguments}: not ended within {seconds} s"
+            return subprocess.CompletedProcess([module, *arguments], int(answer), out.read_text(), err.read_text())
+
+
+def _serve() -> dict[str, Any] | None:
+    """Answer what is asked with exit codes; in a child what it has to run."""
+    import hydra  # noqa: F401
+    import torch  # noqa: F401
+
+    for line in sys.stdin:
+        if not (child := os.fork()):
+            asked: dict[str, Any] = json.loads(line)
+            return asked
+        status = os.waitpid(child, 0)[1]
+        print(os.waitstatus_to_exitcode(status), flush=True)
+    return None
+
+
+def _become(asked: dict[str, Any]) -> None:
+    os.setsid()
+    for number, path in enumerate((os.devnull, asked["out"], asked["err"])):
+        file = os.open(path, os.O_WRONLY if number else os.O_RDONLY)
+        os.dup2(file, number)
+        os.close(file)
+    os.chdir(asked["cwd"])
+    os.environ.clear()
+    os.environ.update(asked["environment"])
+    sys.argv[1:] = asked["arguments"]
+    sys.path[0] = asked["cwd"]
+    runpy.run_module(asked["module"], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    if command := _serve():
+        _become(command)
