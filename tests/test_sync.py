@@ -2,7 +2,6 @@
 
 import json
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -154,7 +153,7 @@ def test_an_upload_of_what_was_kept_offline_that_is_interrupted_goes_on_where_it
         while not server.fail:
             assert first.poll() is None
             time.sleep(0.05)
-        first.send_signal(signal.SIGINT)
+        first.terminate()
         first.communicate(timeout=60)
     ((_, run),) = server.runs.items()
     assert [row["epoch"] for row in run.epochs] == [1, 2, 3]
