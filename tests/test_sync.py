@@ -7,6 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from ablate.record import upload
+from ablate.record.layout import Layout
 from tests.conftest import Command
 from tests.wandb_server import WandbServer
 
@@ -162,3 +166,32 @@ def test_an_upload_of_what_was_kept_offline_that_is_interrupted_goes_on_where_it
     assert done.returncode == 0 and re.fullmatch(r"uploaded: outputs/wandb/offline-run-\S+\n", done.stdout), done
     assert [row["epoch"] for row in run.epochs] == [1, 2, 3, 4, 5, 6] and run.state == "finished"
     assert ablate(module="ablate.sync").stdout == "nothing is left to upload\n"
+
+
+@pytest.mark.parametrize(
+    ("windows", "left"),
+    [
+        (["offline-run-1-K-1"], [0]),
+        (["offline-run-1-K-1 run-K-1.wandb.synced"], []),
+        (["offline-run-1-K-1", "offline-run-2-K-2"], [1]),  # which has all of it
+        (["offline-run-1-K-1", "offline-run-2-K-r1-1"], [0, 1]),  # two trainings
+        (["run-1-K"], []),  # of before there were marks
+        (["run-1-K unsynced"], [0]),
+        (["run-1-K unsynced run-K.wandb.synced"], []),
+        (["run-1-K whole"], []),
+        (["run-1-K unsynced", "run-2-K unsynced"], [1]),
+        (["offline-run-1-K-1", "run-2-K whole"], []),
+        (["run-1-K whole", "offline-run-2-K-2"], [0]),
+        (["run-1-K whole", "offline-run-2-K-2", "run-3-K"], [0]),  # the last of an upload that did not get through
+    ],
+)
+def test_of_all_attempts_at_a_training_one_is_uploaded(windows: list[str], left: list[int], tmp_path: Path) -> None:
+    key, folders = "0123456789abcdef", list[Path]()
+    for window in windows:
+        name, *files = window.replace("K", key).replace("run-", "run-20261127_10000", 1).split()
+        folders.append(tmp_path / "wandb" / name)
+        folders[-1].mkdir(parents=True)
+        for file in files:
+            (folders[-1] / file).touch()
+    found = upload.left(Layout(tmp_path))
+    assert [each.folder for each in found] == [folders[number] for number in left]

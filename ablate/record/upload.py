@@ -137,9 +137,11 @@ def _lacking(windows: Sequence[Window]) -> Window | None:
 
     The last attempt has all of the training, and a run that is at the server is gone on with there.
     """
-    there = [each for each in windows if each.is_there]
-    lacks = windows[-1].lacks or any(each.lacks for each in there)
-    return (there or windows)[-1] if lacks else None
+    attempts = [each for each in windows if each.is_offline or each.is_there]  # an upload itself opens a window too
+    there = [each for each in attempts if each.is_there]
+    if not attempts or not (attempts[-1].lacks or any(each.lacks for each in there)):
+        return None
+    return (there or attempts)[-1]
 
 
 def report_of(study: str) -> str:
