@@ -98,9 +98,10 @@ def test_of_a_run_whose_server_failed_in_its_middle_the_rest_is_uploaded(
     sync(1, "not the file that the run wrote")
     assert epochs() == [1, 2, 3, 4] and run.state == "running"
     metrics.write_bytes(whole)
+    marked = (window / "unsynced").read_bytes()
     (window / "unsynced").write_bytes(b"\xff")
     sync(1, "unsynced: expected ENTITY/PROJECT/")
-    (window / "unsynced").write_text(path)
+    (window / "unsynced").write_bytes(marked)
     sync(0, r"^uploaded: outputs/wandb/run-\S+\n$")
     assert epochs() == [1, 2, 3, 4, 5] and run.state == "finished" and len(server.runs) == 1
     assert (run.name, run.tags, {**run.config, "_wandb": None}) == (name, tags, config)
@@ -108,7 +109,7 @@ def test_of_a_run_whose_server_failed_in_its_middle_the_rest_is_uploaded(
     sync(0, "^nothing is left to upload\n$")
 
     assert ablate(*of_run, "rerun=true", env=elsewhere).returncode == 0
-    (window / "unsynced").write_text(path)
+    (window / "whole").rename(window / "unsynced")
     sync(1, "the server has the first [0-9]+ rows of it, and .* is not the record of this training; `wandb sync")
     assert epochs() == [1, 2, 3, 4, 5]
 
@@ -183,6 +184,9 @@ def test_an_upload_of_what_was_kept_offline_that_is_interrupted_goes_on_where_it
         (["offline-run-1-K-1", "run-2-K whole"], []),
         (["run-1-K whole", "offline-run-2-K-2"], [0]),
         (["run-1-K whole", "offline-run-2-K-2", "run-3-K"], [0]),  # the last of an upload that did not get through
+        (["offline-run-1-K-1 unsynced run-K-1.wandb.synced", "offline-run-2-K-2"], [0]),
+        (["offline-run-1-K-1 unsynced begun", "offline-run-2-K-2"], [0]),
+        (["offline-run-1-agents1", "offline-run-2-agents2"], [0, 1]),
     ],
 )
 def test_of_all_attempts_at_a_training_one_is_uploaded(windows: list[str], left: list[int], tmp_path: Path) -> None:

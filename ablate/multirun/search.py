@@ -11,7 +11,6 @@ import math
 import os
 import random
 import shlex
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -124,9 +123,9 @@ def _try(found: optuna.Study, objective: Callable[[Trial], float], places: Layou
     except optuna.TrialPruned:
         found.tell(trial, state=TrialState.PRUNED)
     except BaseException as error:
-        found.tell(trial, state=TrialState.FAIL)
         if not isinstance(error, Exception):
             _try_again(found, trial.number)
+        found.tell(trial, state=TrialState.FAIL)
         raise
 
 
@@ -134,20 +133,22 @@ def _take_up(found: optuna.Study, places: Layout) -> None:
     """Try again, and first, what was under way when its process was killed: its run goes on where it was."""
     for trial in found.get_trials(states=[TrialState.RUNNING]):
         if _is_abandoned(trial, places):
-            with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # another process was quicker
+            with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError, ValueError):  # another was quicker
                 found.tell(trial.number, state=TrialState.FAIL)
                 _try_again(found, trial.number)
 
 
 def _is_abandoned(trial: FrozenTrial, places: Layout) -> bool:
-    """Whether a trial's process is known to be gone, or the lease of its run, which is recorded here, has run out."""
+    """Whether a trial's process is known to be gone, or the lease of its run, which lies here, has run out."""
     told = trial.user_attrs
     if not (owner := _owner(told)):
         return False
     if owner.is_of_this_machine() or owner.is_gone():
         return owner.is_gone()
-    is_here = (owner.host, told.get("output_dir")) == (socket.gethostname(), str(places.output_dir.resolve()))
-    return is_here and "key" in told and not RunFolder(places, told["key"]).is_running()
+    if "key" not in told or told.get("output_dir") != str(places.output_dir.resolve()):
+        return False
+    run = RunFolder(places, told["key"])
+    return run.path.exists() and not run.is_running()
 
 
 def _try_again(found: optuna.Study, number: int) -> None:
@@ -215,7 +216,7 @@ def _opened(journal: Path | None, own: Path, name: str, objective: str) -> optun
         found.get_trials()
     except Exception as error:  # whatever Optuna makes of lines that it has not written
         said = f"{type(error).__name__}: {error}"
-        raise UserError(f"{file}: not a journal of Optuna's ({said}); move it away") from error
+        raise UserError(f"{file}: not a journal of Optuna's ({said}); give study.name another name") from error
     return found
 
 

@@ -136,7 +136,7 @@ class Layout:
 
     def windows(self) -> list[Path]:
         """The folders that wandb keeps of all runs, from the oldest on."""
-        found = (self.output_dir / "wandb").glob("*run-*")
+        found = [each for each in (self.output_dir / "wandb").glob("*run-*") if each.is_dir()]
         return sorted(found, key=lambda folder: folder.name.removeprefix("offline-"))  # the time is in the name
 
 

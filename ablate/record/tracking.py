@@ -235,7 +235,8 @@ def _open(
             settings=_settings(asked["artifact"]),
             **window,
         )
-        _window(run).mark_open(f"{run.entity or ''}/{run.project}/{run.id}")
+        training = upload.identity(shown.key, shown.repetition)
+        _window(run).mark_open(f"{run.entity or ''}/{run.project}/{run.id}", training)
         return run
 
     try:
@@ -299,7 +300,7 @@ def _close(run: Any, succeeded: bool, mode: Mode) -> str | None:
     if mode != "online":
         return f"wandb sync {shlex.quote(str(window.folder))}"
     if is_whole and wandb_api.has_ended(run.path):
-        upload.mark_whole(places, window.training)
+        upload.mark_whole(places, window.run)
         return None
     return upload.command(places)
 

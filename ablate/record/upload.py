@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -52,17 +53,28 @@ class Window:
 
     @property
     def training(self) -> str:
-        """What all attempts at a training have in common: online the id, to which offline a number is added.
+        """The training that it shows: its key, and where there have been others of it which one it is.
 
         >>> Window(Path("offline-run-20261127_101530-0123456789abcdef-r1-2")).training
         '0123456789abcdef-r1'
         """
-        return self.identity.rpartition("-")[0] if self.is_offline else self.identity
+        if (file := self._file()) and len(lines := _lines(file)) == 2:
+            return lines[1]
+        found = re.fullmatch(r"(\w{16}(-r\d+)?)-\d+", self.identity) if self.is_offline else None
+        return found[1] if found else self.identity
+
+    @property
+    def run(self) -> str:
+        """What all attempts at a training have in common, which should be one run at the server.
+
+        That is the run's id; of each attempt that is kept offline it has a number. An agent's run has an id of its own.
+        """
+        return self.training if self.identity.startswith(f"{self.training}-") else self.identity
 
     @property
     def key(self) -> str:
         """The key of the run."""
-        return self.identity.split("-")[0]
+        return self.training.split("-")[0]
 
     @property
     def path(self) -> str | None:
@@ -72,63 +84,68 @@ class Window:
         """
         if (file := self._file()) is None:
             return None
-        try:
-            path = (read_plain(file, _MOST_BYTES) or b"").decode()
-        except ValueError as error:
-            path = str(error)
+        path = (_lines(file) or [""])[0]
         if path.count("/") != 2 or path.rpartition("/")[2] != self.identity:
             raise UserError(f"{file}: expected ENTITY/PROJECT/{self.identity}, found {path!r}; write it there anew")
         return path
 
     @property
-    def lacks(self) -> bool:
-        """Whether the server may lack something of it."""
-        return not any(self.folder.glob("*.synced")) and (self.is_offline or (self.folder / layout.UNSYNCED).exists())
+    def is_uploaded(self) -> bool:
+        """Whether `wandb sync` has marked it so, or we in its stead."""
+        return any(self.folder.glob("*.synced"))
 
     @property
-    def has_begun(self) -> bool:
-        """Whether the server may have something of it."""
-        return not self.is_offline or (self.folder / layout.BEGUN).exists()
+    def lacks(self) -> bool:
+        """Whether the server may lack something of it."""
+        return not self.is_uploaded and (self.is_offline or (self.folder / layout.UNSYNCED).exists())
 
     @property
     def is_there(self) -> bool:
-        """Whether the run is at the server and can be gone on with."""
-        return not self.is_offline and self._file() is not None
+        """Whether the server may have something of it, with which it is known how to go on."""
+        has_begun = not self.is_offline or self.is_uploaded or (self.folder / layout.BEGUN).exists()
+        return has_begun and self._file() is not None
+
+    def mark_open(self, path: str, training: str) -> None:
+        """Remember where the run is at the server, until that has all of it, and which training it shows."""
+        (self.folder / layout.UNSYNCED).write_text(f"{path}\n{training}\n")
 
     def _file(self) -> Path | None:
         files = [self.folder / layout.UNSYNCED, self.folder / layout.WHOLE]
         return next((file for file in files if file.exists()), None)
 
-    def mark_open(self, path: str) -> None:
-        """Remember where the run is at the server, until that has all of it."""
-        (self.folder / layout.UNSYNCED).write_text(path)
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return (read_plain(file, _MOST_BYTES) or b"").decode(errors="replace").splitlines()
+    except ValueError as error:
+        return [str(error)]
 
 
 def left(places: Layout, study: str | None = None, keys: Collection[str] = ()) -> list[Window]:
-    """A window of each training that the server may lack something of, of a study's and its reports, or of all.
+    """A window of each run that the server may lack something of, of a study's and its reports, or of all there is.
 
     What is being trained has a process that shows it.
     """
-    found = [each for windows in _by_training(places).values() if (each := _lacking(windows))]
+    found = [each for windows in _by_run(places).values() if (each := _lacking(windows))]
     if study is not None:
         found = [each for each in found if each.key in keys or each.key.startswith(report_of(study))]
     return [each for each in found if not RunFolder(places, each.key).is_running()]
 
 
-def mark_whole(places: Layout, training: str) -> None:
-    """Remember that the server has all of a training, whichever of its windows lacked something."""
-    for each in _by_training(places)[training]:
+def mark_whole(places: Layout, run: str) -> None:
+    """Remember that the server has all of a run, whichever of its windows lacked something."""
+    for each in _by_run(places)[run]:
         if each.is_offline:
             (each.folder / f"run-{each.identity}.wandb.synced").touch()  # as `wandb sync` marks it
         elif (marker := each.folder / layout.UNSYNCED).exists():
             marker.rename(each.folder / layout.WHOLE)
 
 
-def _by_training(places: Layout) -> dict[str, list[Window]]:
-    """The windows of each training, from the oldest on."""
+def _by_run(places: Layout) -> dict[str, list[Window]]:
+    """The windows of each run, from the oldest on."""
     found = dict[str, list[Window]]()
     for window in map(Window, places.windows()):
-        found.setdefault(window.training, []).append(window)
+        found.setdefault(window.run, []).append(window)
     return found
 
 
@@ -142,6 +159,11 @@ def _lacking(windows: Sequence[Window]) -> Window | None:
     if not attempts or not (attempts[-1].lacks or any(each.lacks for each in there)):
         return None
     return (there or attempts)[-1]
+
+
+def is_report(key: str) -> bool:
+    """Whether a key is that of a published report."""
+    return key.startswith("report")
 
 
 def report_of(study: str) -> str:

@@ -82,8 +82,8 @@ def show_rest(places: Layout, window: Window) -> bool:
 
     False where it has nothing of it, so that wandb's own file can be uploaded. Raises `UserError` where neither is so.
     """
-    path = window.path
-    if not window.has_begun or path is None or (num_rows := wandb_api.num_rows(path)) is None:
+    path = window.path if window.is_there and not upload.is_report(window.key) else None  # a report is one row
+    if path is None or (num_rows := wandb_api.num_rows(path)) is None:
         return False
     record = RunFolder(places, window.key)
     rows, result = reading.rows(record.path), record.result()
@@ -104,7 +104,7 @@ def show_rest(places: Layout, window: Window) -> bool:
     left = _show(tracker, rows, result or {"status": "interrupted"}, ended, has_model=has_model)
     if left or told:
         raise UserError("; ".join(told) or "the server did not take all of it")
-    upload.mark_whole(places, window.training)
+    upload.mark_whole(places, window.run)
     return True
 
 
