@@ -199,3 +199,11 @@ def test_of_all_attempts_at_a_training_one_is_uploaded(windows: list[str], left:
             (folders[-1] / file).touch()
     found = upload.left(Layout(tmp_path))
     assert [each.folder for each in found] == [folders[number] for number in left]
+
+
+def test_what_a_mark_says_leads_to_no_other_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "outputs/wandb/run-20261127_100001-abc"
+    folder.mkdir(parents=True)
+    (folder / "unsynced").write_text("the-team/hw/abc\n../../elsewhere\n")
+    (found,) = upload.left(Layout(tmp_path / "outputs"))
+    assert found.key == "abc" and [each.name for each in tmp_path.iterdir()] == ["outputs"]

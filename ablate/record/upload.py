@@ -58,8 +58,8 @@ class Window:
         >>> Window(Path("offline-run-20261127_101530-0123456789abcdef-r1-2")).training
         '0123456789abcdef-r1'
         """
-        if (file := self._file()) and len(lines := _lines(file)) == 2:
-            return lines[1]
+        if (file := self._file()) and re.fullmatch(r"\w+(-r\d+)?", told := "".join(_lines(file)[1:2])):
+            return told
         found = re.fullmatch(r"(\w{16}(-r\d+)?)-\d+", self.identity) if self.is_offline else None
         return found[1] if found else self.identity
 
@@ -129,7 +129,7 @@ def left(places: Layout, study: str | None = None, keys: Collection[str] = ()) -
     found = [each for windows in _by_run(places).values() if (each := _lacking(windows))]
     if study is not None:
         found = [each for each in found if each.key in keys or each.key.startswith(report_of(study))]
-    return [each for each in found if not RunFolder(places, each.key).is_running()]
+    return [each for each in found if not (each.key.isalnum() and RunFolder(places, each.key).is_running())]
 
 
 def mark_whole(places: Layout, run: str) -> None:
