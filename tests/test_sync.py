@@ -126,7 +126,7 @@ def test_of_a_run_that_was_killed_the_rest_is_uploaded_and_it_goes_on_as_one_run
         return len(next((tmp_path / "outputs/runs").glob("*/metrics.jsonl")).read_text().splitlines())
 
     server.breaks_at = 1
-    of_run = [*(each for each in shown if not each.startswith("epochs")), "epochs=1000", "progress=plain"]
+    of_run = [*(each for each in shown if not each.startswith("epochs")), "epochs=500", "progress=plain"]
     command = [sys.executable, "-u", "-m", "ablate.run", *of_run]
     with subprocess.Popen(command, cwd=tmp_path, env=environment | server.environment, stdout=subprocess.PIPE) as first:
         while not any(run.epochs for run in server.runs.values()):
@@ -138,12 +138,12 @@ def test_of_a_run_that_was_killed_the_rest_is_uploaded_and_it_goes_on_as_one_run
     server.fail, server.breaks_at = 0, None
     done = ablate(module="ablate.sync", env=server.environment)
     assert done.returncode == 0 and done.stdout.startswith("uploaded: "), done
-    assert epochs() == list(range(1, trained() + 1)) and trained() < 1000
+    assert epochs() == list(range(1, trained() + 1)) and trained() < 500
     assert run.state != "finished" and "record" not in run.summary
     assert ablate(*of_run, "wandb.mode=offline").returncode == 0
     done = ablate(module="ablate.sync", env=server.environment)
     assert done.returncode == 0 and done.stdout.startswith("uploaded: "), done
-    assert epochs() == list(range(1, 1001)) and run.state == "finished" and len(server.runs) == 1
+    assert epochs() == list(range(1, 501)) and run.state == "finished" and len(server.runs) == 1
     assert ablate(module="ablate.sync").stdout == "nothing is left to upload\n"
 
 
