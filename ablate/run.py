@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -40,6 +39,8 @@ def command(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> int:
     line = read(arguments)
     if line.asks_version:
+        from importlib import metadata
+
         print(f"ablate {metadata.version('ablate')}")
         return 0
     with Composer.of(line.flags, line.overrides) as composer:

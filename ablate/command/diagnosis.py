@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Container, Sequence
 from typing import TypeVar
@@ -106,8 +107,7 @@ def _first_that_does_not_compose(composer: Composer, overrides: Sequence[str]) -
         return None
     except Exception as error:
         if culprit := _named(error, overrides):
-            before = overrides[: overrides.index(culprit) + 1]
-            return culprit, of_composition(error, composer, before)
+            return culprit, of_composition(error, composer, overrides)
     for number in range(1, len(overrides) + 1):  # a composition each, since the error does not say whose it is
         try:
             _compose(composer, overrides[:number])
@@ -267,10 +267,7 @@ def _unknown_key(key: str, composer: Composer, overrides: Sequence[str]) -> str:
     others = composer.options(parent) if parent in GROUPS else []
     if having := [each for each in others if name in composer.keys_of(parent, each)]:
         return f"{key}: only some options of {parent} have it: {', '.join(having)}; choose one with {parent}=..."
-    chosen = [each for each in overrides if composer.is_group(name_of(each)) and "," not in each]
-    try:
-        config = composer.compose(chosen)
-    except HydraException:
+    if (config := _without(key, composer, overrides)) is None:
         return f"{key}: unknown key"
     group, _, below = parent.partition(".")
     if group in GROUPS and below and is_table(hint_of(group, config[group], below)):
@@ -283,6 +280,16 @@ def _unknown_key(key: str, composer: Composer, overrides: Sequence[str]) -> str:
     if not parent:
         beside = [*beside, *ALIASES]
     return f"{key}: unknown key; {nearest(key, elsewhere[:1] or beside or keys)}"
+
+
+def _without(key: str, composer: Composer, overrides: Sequence[str]) -> DictConfig | None:
+    """The config of the overrides but this key, or of their options alone; none where those do not compose either."""
+    others = [each for each in overrides if name_of(each) != key]
+    options = [each for each in others if composer.is_group(name_of(each)) and "," not in each]
+    for given in (others, options):
+        with contextlib.suppress(HydraException, UserError):
+            return composer.compose(given)
+    return None
 
 
 def _broken_file() -> str:

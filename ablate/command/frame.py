@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import os
@@ -22,6 +23,9 @@ _NUM_THREADS = ("OMP_NUM_THREADS", "OMP_DYNAMIC", "OMP_THREAD_LIMIT", "MKL_NUM_T
 # How long a thread of libgomp's looks for work before it sleeps. By default (300,000) it keeps a core from the thread
 # that it waits for, wherever another program runs; at once (OMP_WAIT_POLICY=PASSIVE) costs an idle machine a seventh.
 _SPINS = ("GOMP_SPINCOUNT", "10000")
+# How many more objects than before it takes to look for cycles among them. By default 700, for which each of the
+# hundred thousands that modules and configs are made of is looked at again and again: a sixth of a start.
+_MOST_NEW_OBJECTS = 100_000
 _TRACEBACK = "HYDRA_FULL_ERROR"
 _WHERE_TO_LOOK = f"{_TRACEBACK}=1 shows the traceback, as does error.txt of a run that had begun"
 
@@ -29,7 +33,8 @@ _WHERE_TO_LOOK = f"{_TRACEBACK}=1 shows the traceback, as does error.txt of a ru
 def framed(act: Callable[[list[str]], int], arguments: Sequence[str], *, after_interruption: str = "") -> int:
     """Carry out a command with its arguments; its exit code. An error is a line on stderr, an interruption too.
 
-    Signals, environment variables, `sys.argv` and logging are as before when it returns: a process can give several.
+    Signals, environment variables, `sys.argv`, logging and the collection of garbage are as before when it returns: a
+    process can give several.
     """
     with left_as_found():
         try:
@@ -66,8 +71,11 @@ def set_thread_variables() -> None:
 
 @contextmanager
 def left_as_found() -> Iterator[None]:
-    """A context that leaves signals, environment variables, `sys.argv` and logging as they were."""
+    """A context that leaves what a command sets for its whole process as it was."""
     environment, argv = dict(os.environ), list(sys.argv)
+    thresholds = gc.get_threshold()
+    gc.set_threshold(_MOST_NEW_OBJECTS, *thresholds[1:])
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "1"  # else it searches all that is installed for them
     set_thread_variables()
     handlers, level = list(logging.root.handlers), logging.root.level  # which Hydra sets
     is_main = threading.current_thread() is threading.main_thread()  # others may set no handlers
@@ -87,6 +95,7 @@ def left_as_found() -> Iterator[None]:
             except OSError:  # the reader of our output has enough
                 mute()
             output.reconfigure(errors=errors)
+        gc.set_threshold(*thresholds)
         sys.argv[:] = argv
         logging.root.handlers[:] = handlers
         logging.root.setLevel(level)

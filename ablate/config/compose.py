@@ -78,6 +78,7 @@ class Composer:
         self._folders += [_absolute(_SEARCHPATH, folder) for folder in searched]
         self._parser = OverridesParser.create()
         self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._refused: dict[tuple[str, tuple[str, ...]], Exception] = {}
 
     @property
     def folders(self) -> list[str]:
@@ -146,7 +147,16 @@ class Composer:
             *(self.of_hydra if of_hydra is None else of_hydra),
             *(each for each in overrides if each not in NOTHING),
         ]
-        run_mode = RunMode.MULTIRUN if mode == "multirun" else RunMode.RUN
+        asked = mode, tuple(given)
+        if asked in self._refused:
+            raise self._refused[asked]
+        try:
+            return self._load(given, RunMode.MULTIRUN if mode == "multirun" else RunMode.RUN)
+        except Exception as error:
+            self._refused[asked] = error  # asked again by who looks for the override that is to blame
+            raise
+
+    def _load(self, given: list[str], run_mode: RunMode) -> DictConfig:
         _refuse_unknown_additions(given)
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # as of a folder in a config's hydra.searchpath

@@ -33,6 +33,7 @@ class Files(CachingConfigRepository):
     def __init__(self, delegate: IConfigRepository) -> None:
         super().__init__(delegate)
         self._sizes: dict[str, int] = {}  # of a user's file with all that its defaults list brings
+        self._options: dict[tuple[str, ObjectType | None], list[str]] = {}
         self._withhold()
 
     def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
@@ -73,7 +74,10 @@ class Files(CachingConfigRepository):
 
     def get_group_options(self, group_name: str, results_filter: ObjectType | None = ObjectType.CONFIG) -> list[str]:
         """The names of a group's options, or of the groups in it."""
-        return self._of(group_name).get_group_options(group_name, results_filter)
+        asked = group_name, results_filter
+        if asked not in self._options:
+            self._options[asked] = self._of(group_name).get_group_options(group_name, results_filter)
+        return list(self._options[asked])
 
     def has_own(self) -> bool:
         """Whether there are folders of the user's."""
@@ -107,6 +111,7 @@ class Files(CachingConfigRepository):
         return self._sizes[path]
 
     def _withhold(self) -> None:
+        self._options.clear()
         self._installed = copy.copy(typing.cast(ConfigRepository, self.delegate))
         self._installed.sources = [each for each in self.get_sources() if not _is_own(each.provider)]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +16,6 @@ from ablate.display.output import ProgressStyle, mute
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
-    from rich.text import Text
 
     from ablate.display.terminal import Console
 
@@ -27,6 +28,7 @@ Listener = Callable[[Literal["said", "ended"], str], None]
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # bidi marks too
 _MOST_EPOCHS_SHOWN = 100  # of a run, as plain lines
 _PATIENCE_SECONDS = 60
+_COLOURING = {"FORCE_COLOR", "TTY_COMPATIBLE"}  # variables by which rich draws where no terminal is
 
 
 def harmless(text: str) -> str:
@@ -131,23 +133,21 @@ class Screen:
         """Names and values, one a line, never wrapped: a path or a command is there to be copied."""
         if self.quiet:
             return
-        from ablate.display import terminal
-
         width = max(map(len, rows))
         for name, value in rows.items():
-            self._print(terminal.row(name.ljust(width), harmless(str(value))))
+            self._print(f"{name.ljust(width)}  {value}", bold=width)
 
     def _remark(self, text: str, *, is_long: bool = False) -> None:
         """A line of progress where it is shown so; on a quiet screen only one of what `is_long`."""
         if self._console.shows == "plain" and (is_long or not self.quiet):
             self._print(text)
 
-    def _print(self, text: str | Text, kind: Literal["said", "ended"] = "said") -> None:
+    def _print(self, text: str, kind: Literal["said", "ended"] = "said", bold: int = 0) -> None:
         if self._listener:
-            self._listener(kind, str(text))
+            self._listener(kind, text)
             return
         try:
-            self._console.print(harmless(text) if isinstance(text, str) else text)
+            self._console.show(harmless(text), bold)
         except OSError:
             mute()
 
@@ -160,7 +160,20 @@ class Screen:
             self._before_log.append(entry)
 
 
-def _console(progress: ProgressStyle) -> Console:
+class _Lines:
+    """Standard output that is no terminal: lines as they are, for which rich need not be loaded."""
+
+    def __init__(self, progress: Literal["auto", "plain", "none"]) -> None:
+        self.shows: Literal["plain", "none"] = "none" if progress == "none" else "plain"
+
+    def show(self, text: str, bold: int = 0) -> None:
+        """A line, at once for who follows it."""
+        print(text, flush=True)
+
+
+def _console(progress: ProgressStyle) -> Console | _Lines:
+    if progress != "bar" and not sys.stdout.isatty() and os.environ.keys().isdisjoint(_COLOURING):
+        return _Lines(progress)
     from ablate.display.terminal import Console
 
     return Console(progress)
@@ -170,9 +183,10 @@ class Sweep:
     """The progress of a multirun: a bar over its runs, under which they show theirs, or the place of each in a line."""
 
     def __init__(self, num_runs: int, progress: ProgressStyle = "auto") -> None:
+        from ablate.display.terminal import Console
         from ablate.display.terminal import progress as bar
 
-        self.console = _console(progress)
+        self.console = Console(progress)
         self.progress = bar(self.console, with_state=True)
         self._task = self.progress.add_task("study", total=num_runs, state="")
         self._num_runs, self._done, self._started = num_runs, 0, time.monotonic()

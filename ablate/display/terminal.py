@@ -40,7 +40,7 @@ class Console(RichConsole):
     def __init__(self, progress: ProgressStyle) -> None:
         is_forced = progress == "bar"
         super().__init__(
-            soft_wrap=True, highlighter=_Verdicts(), markup=False, theme=_COLOURS,
+            soft_wrap=True, highlighter=_Verdicts(), markup=False, emoji=False, theme=_COLOURS,
             force_terminal=True if is_forced else None, force_jupyter=None if is_forced else False,
         )  # fmt: skip
         if progress == "auto":
@@ -50,6 +50,10 @@ class Console(RichConsole):
         self.shows = progress
         if progress != "bar":
             self.width = _PLAIN_WIDTH
+
+    def show(self, text: str, bold: int = 0) -> None:
+        """A line, of which so many characters at the beginning are bold."""
+        self.print(Text.assemble((text[:bold], "bold"), text[bold:]) if bold else text)
 
     def on_broken_pipe(self) -> None:
         """Its reader has gone."""
@@ -63,8 +67,3 @@ def progress(console: Console, *, with_state: bool = False) -> Progress:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *state, TimeRemainingColumn(),
         console=console, transient=True, disable=console.shows != "bar",
     )  # fmt: skip
-
-
-def row(name: str, value: str) -> Text:
-    """A name and a value, the name bold."""
-    return Text.assemble((name, "bold"), f"  {value}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.metadata
 import io
 import json
 import math
@@ -288,7 +287,9 @@ def provenance() -> dict[str, Any]:
 
     Once a process, as it is the code that the process has loaded.
     """
-    versions = {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES}
+    from importlib import metadata  # takes a while, since it reads mail for its format
+
+    versions = {"python": platform.python_version()} | {name: metadata.version(name) for name in _PACKAGES}
     root = Path(__file__).resolve().parents[2]
     commit = None
     if (root / "pyproject.toml").is_file() and (commit := _git(root, "rev-parse", "HEAD")):

@@ -102,6 +102,20 @@ def test_a_file_is_no_terminal_though_colour_is_forced(ablate: Command, tiny: li
     assert done.returncode == 0 and not CURSOR.search(done.stdout.encode())
 
 
+@pytest.mark.parametrize("colour", [{}, {"FORCE_COLOR": "1"}])
+def test_text_is_shown_as_it_is(
+    colour: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    for name, value in colour.items():
+        monkeypatch.setenv(name, value)
+    screen = Screen(progress="auto")
+    screen.announce("data:100:train [bold]x[/bold] a\x1b[2Jb")
+    screen.table({"key": ":bus:", "folder": "a" * 300})
+    said = re.sub(r"\x1b\[\d*m", "", capsys.readouterr().out)
+    assert said == f"data:100:train [bold]x[/bold] a\\x1b[2Jb\nkey     :bus:\nfolder  {'a' * 300}\n"
+
+
 def test_a_bar_can_be_had_in_a_file(ablate: Command, tiny: list[str]) -> None:
     assert CURSOR.search(ablate(*tiny, "progress=bar", env={"TERM": "xterm-256color"}).stdout.encode())
 

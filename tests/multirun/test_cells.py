@@ -1,5 +1,6 @@
 """What is planned is what is trained, whatever Hydra was told; and one command leaves nothing for the next."""
 
+import gc
 import json
 import os
 import signal
@@ -286,10 +287,10 @@ def test_data_and_configs_that_change_between_commands_change_keys(tmp_path: Pat
     assert_all_planned_is_trained()
 
 
-def test_signals_variables_arguments_and_the_folder_are_as_before(folder: Path) -> None:
+def test_what_a_command_sets_for_its_process_is_as_before(folder: Path) -> None:
     def state() -> list[Any]:
         handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-        return [handlers, dict(os.environ), list(sys.argv), Path.cwd()]
+        return [handlers, dict(os.environ), list(sys.argv), Path.cwd(), gc.get_threshold()]
 
     before = state()
     offline = [each for each in SMALL if "wandb" not in each]
