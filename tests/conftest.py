@@ -1,5 +1,6 @@
 """What many tests share: the real command in a process of its own, and a cached tiny corpus."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -17,10 +18,12 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 # Each test process trains on all cores beside others: threads that wait must leave the cores to those that work.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+gc.set_threshold(100_000, 50, 100)  # a twelfth of the time went into looks at the same modules again and again
+
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: some tests wait, for a server that does not answer or for Slurm's queue."""
-    return 1 + (os.cpu_count() or 1)
+    """Two more than there are cores: many tests wait, for a server that does not answer or for Slurm's queue."""
+    return 2 + (os.cpu_count() or 1)
 
 
 _NOT_INHERITED = ("WANDB", "HYDRA", "ABLATE", "COMP_")

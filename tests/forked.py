@@ -1,12 +1,15 @@
 """Commands in processes of their own that need not import what is not ours: most of a short command is torch's import.
 
-A server that has imported torch and Hydra, and nothing of ablate's, forks for each command. The child is as
+A server that has imported torch, Hydra and wandb, and nothing of ablate's, forks for each command. The child is as
 `python -m MODULE` would be: its arguments, folder, environment, output and exit code, and all of our own imports.
 What is told of itself by variables that libraries read as they load is for a process from the start.
 """
 
 from __future__ import annotations
 
+import atexit
+import gc
+import importlib
 import json
 import os
 import runpy
@@ -17,6 +20,11 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+_NOT_OURS = (
+    "torch", "hydra", "scipy.stats", "matplotlib.figure", "pandas", "wandb", "wandb.sdk.launch.inputs.internal",
+)  # fmt: skip
+"""What commands import, some of it late."""
 
 
 class ForkServer:
@@ -60,16 +68,31 @@ class ForkServer:
 
 def _serve() -> dict[str, Any] | None:
     """Answer what is asked with exit codes; in a child what it has to run."""
-    import hydra  # noqa: F401
-    import torch  # noqa: F401
-
+    for name in _NOT_OURS:
+        importlib.import_module(name)
+    folders = _folders_of_wandb()
+    for each in folders:
+        each._finalizer.detach()  # type: ignore[attr-defined]  # no child removes, at its end, what all share
+        atexit.unregister(each.cleanup)
+    gc.collect()
+    gc.freeze()  # else each child would look at all of it, and get a copy of what it looks at
     for line in sys.stdin:
         if not (child := os.fork()):
             asked: dict[str, Any] = json.loads(line)
             return asked
         status = os.waitpid(child, 0)[1]
         print(os.waitstatus_to_exitcode(status), flush=True)
+    for each in folders:
+        each.cleanup()
     return None
+
+
+def _folders_of_wandb() -> list[tempfile.TemporaryDirectory[str]]:
+    """Those that it makes as it is imported."""
+    from wandb import Artifact
+    from wandb.sdk.data_types._private import MEDIA_TMP
+
+    return [MEDIA_TMP, Artifact._TMP_DIR]
 
 
 def _become(asked: dict[str, Any]) -> None:

@@ -60,9 +60,9 @@ def faults(commands: int, seed: int, part: float) -> int:
         files = draw.sample(_files(), max(1, round(part * len(_files()))))
         wrong = [mistake.command(RUN, draw) for _ in range(commands)]
         tally = Tally()
+        _load()
         for place in places:
             tally.add("place", place, _place(place, folder, first))
-        _load()
         for file, kind in files:
             tally.add("file", f"{kind} as {file}", _file(file, kind, folder, first))
         for words in wrong:
@@ -108,7 +108,7 @@ def _ends_well(here: Path, ended: Ended, first: Path) -> str | None:
     """What a run did wrong: it has the undisturbed one's bits, or it says why not, and has them the next time."""
     if ended.code != 0 and not ended.is_told:
         return f"exit code {ended.code}: {ended.said[-500:]!r}"
-    if ended.code != 0 and (again := _ended(here, RUN)).code != 0:
+    if ended.code != 0 and (again := _forked(here, RUN)).code != 0:
         return f"said {ended.said[-300:]!r}, and once more, without the fault: {again.said[-300:]!r}"
     expected, found = (bits(next(iter(place.glob("outputs/runs/*")))) for place in (first, here))
     different = [name for name in expected if expected[name] != found.get(name)]
