@@ -24,7 +24,7 @@ def seal(run: Path, **change: Any) -> None:
     """Let a run's result have the digests of its files, as ours have, and whatever else."""
     result = json.loads((run / "result.json").read_text())
     files = {"metrics.jsonl": hashlib.sha256((run / "metrics.jsonl").read_bytes()).hexdigest()}
-    result |= {"files": files, "results_version": 2, "data_fingerprint": "data", "versions": {"ablate": "0.1.0"}}
+    result |= {"files": files, "results_version": 3, "data_fingerprint": "data", "versions": {"ablate": "0.1.0"}}
     (run / "result.json").write_text(json.dumps(result | change))
 
 
@@ -230,7 +230,7 @@ def test_plans_are_merged_by_their_ids(mine: Layout, theirs: Layout, capsys: pyt
     ("change", "said"),
     [
         ({"data_fingerprint": "edited"}, "trained on other data, fingerprint edited where the study has data"),
-        ({"results_version": 3}, "trained by another results_version, 3 where this ablate has 2"),
+        ({"results_version": 4}, "trained by another results_version, 4 where this ablate has 3"),
         ({"versions": {"ablate": "0.2.0"}}, "trained by another ablate, 0.2.0 where the study has 0.1.0"),
         ({}, "trained on other data (data), or with another option's file or default"),
     ],

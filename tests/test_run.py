@@ -58,7 +58,7 @@ def test_a_run_is_trained_recorded_and_then_shown_without_torch(
         "versions",
         "git_commit",
     } <= set(result)
-    assert result["data_fingerprint"] and result["results_version"] == 2 and result["format"] == 1
+    assert result["data_fingerprint"] and result["results_version"] == 3 and result["format"] == 1
     assert yaml.safe_load((run / "config.yaml").read_text())["optimizer"]["_target_"] == "ablate.recipe.optimizer.sgd"
     assert "epoch 1/1" in (run / "run.log").read_text()
     assert "layers 140-32-32-40, 6,952 parameters" in (run / "run.log").read_text() and result["layers"] == [

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-RESULTS_VERSION = 2
+RESULTS_VERSION = 3
 """Raised when the code's numbers change for an unchanged config."""
 
 OUTSIDE = (

@@ -8,9 +8,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import nn
 
 from ablate.recipe import arch
+from ablate.recipe.arch.layer import Dropout, Linear
 
 TAPERED = ("pyramid", "inverse_pyramid", "diamond", "hourglass")
 
@@ -185,7 +186,7 @@ def test_layers_stand_in_the_order_asked_for(norm: str, position: str) -> None:
     of_norm: dict[str, list[type[nn.Module]]] = {"none": [], "batch": [nn.BatchNorm1d], "layer": [nn.LayerNorm]}
     rest = [*of_norm[norm], nn.ReLU]
     expected = rest if position == "before" else rest[::-1]
-    assert [type(module) for module in made] == [arch._Linear, *expected, arch._Dropout, arch._Linear]
+    assert [type(module) for module in made] == [Linear, *expected, Dropout, Linear]
     assert made[-2].p == 0.3
     assert (made[0].bias is None) == (norm == "batch" and position == "before")
 
@@ -223,81 +224,3 @@ def test_a_bias_before_a_batch_norm_is_there_only_if_asked_for(norm: str, positi
     assert biased == [[usual, usual, True], [True, True, True]]
     fitted = model("cylinder", depth=2, norm=norm, norm_position=position, bias="always", num_params=20_000)
     assert abs(arch.num_params(fitted) - 20_000) < 600
-
-
-@pytest.mark.parametrize(("inputs", "outputs", "bias"), [(9, 8, True), (16, 5, False), (9, 5, True), (16, 8, True)])
-def test_a_padded_product_is_the_product(inputs: int, outputs: int, bias: bool) -> None:
-    """With its gradients; in float64, where padding may change nothing but the order of sums."""
-    layer = arch._Linear(inputs, outputs, bias=bias).double()
-    plain = nn.Linear(inputs, outputs, bias=bias).double()
-    plain.load_state_dict(layer.state_dict())
-    batch = torch.randn(3, inputs, dtype=torch.float64)
-    weights = torch.randn(3, outputs, dtype=torch.float64)
-    assert torch.equal(layer(batch), plain(batch)), "on a CPU it is torch's"
-    found, expected = layer.padded(batch, torch.float64), plain(batch)
-    assert found.is_contiguous()
-    torch.testing.assert_close(found, expected)
-    for parameters, made in ((layer.parameters(), found), (plain.parameters(), expected)):
-        for parameter in parameters:
-            parameter.grad = None
-        (made * weights).sum().backward()
-    for one, other in zip(layer.parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(one.grad, other.grad)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_odd_widths_are_padded_on_a_gpu() -> None:
-    layer = arch._Linear(9, 5).cuda()
-    batch = torch.randn(64, 9, device="cuda")
-    with torch.autocast("cuda", torch.bfloat16):
-        found = layer(batch)
-    assert found.dtype == torch.bfloat16 and found.shape == (64, 5)
-    torch.testing.assert_close(found.float(), layer(batch), atol=0.03, rtol=0.03)
-
-
-@pytest.mark.parametrize("probability", [0.05, 0.2, 0.5, 0.9])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_dropout_has_its_distribution(probability: float, dtype: torch.dtype) -> None:
-    """Each input alike and independently of its neighbours, as far as half a million draws tell (5 sigma)."""
-    torch.manual_seed(3)
-    layer = arch._Dropout(probability)
-    ones = torch.ones(800, 641, dtype=dtype)  # an odd number: not all bits of the last word are used
-    draws = layer(ones)
-    kept = (draws != 0).double()
-    scale = 65536 / (65536 - round(probability * 65536))
-    assert draws.dtype == dtype and set(draws.unique().tolist()) == {0, float(torch.tensor(scale, dtype=dtype))}
-    deviation = (probability * (1 - probability)) ** 0.5
-
-    def close(found: Tensor, count: int) -> bool:
-        return bool((found.abs() < 5 * deviation / count**0.5).all())
-
-    assert close(kept.mean() - (1 - probability), kept.numel())
-    for place in range(4):  # of a word
-        column = kept.flatten()[place::4]
-        assert close(column.mean() - (1 - probability), len(column))
-    for apart in (1, 2, 3, 4, 641):
-        one, other = kept.flatten()[:-apart], kept.flatten()[apart:]
-        agree = ((one - 1 + probability) * (other - 1 + probability)).mean()
-        assert abs(agree) < 5 * deviation**2 / len(one) ** 0.5, apart
-    assert not torch.equal(layer(ones), draws)
-    torch.manual_seed(3)
-    assert torch.equal(layer(ones), draws)
-
-
-def test_a_dropout_of_nearly_all_keeps_one_in_65536() -> None:
-    torch.manual_seed(3)
-    kept = arch._Dropout(0.99999)(torch.ones(2**22)).count_nonzero()
-    assert 64 - 5 * 8 < kept < 64 + 5 * 8
-
-
-def test_dropouts_gradient_has_its_mask_and_evaluation_none() -> None:
-    layer = arch._Dropout(0.3)
-    inputs = torch.randn(50, 7, requires_grad=True)
-    outputs = layer(inputs)
-    outputs.sum().backward()
-    assert inputs.grad is not None
-    torch.testing.assert_close(outputs, inputs * inputs.grad)
-    assert 0 < (inputs.grad == 0).sum() < inputs.numel()
-    layer.eval()
-    assert layer(inputs) is inputs

@@ -30,7 +30,7 @@ def whole(key: str) -> dict[str, Any]:
         "metrics": {"val/accuracy": 0.5, "val/loss": 2.0, "train/accuracy": 0.4, "train/loss": 2.5, "best_epoch": 1},
         "frames_per_second": 100.0, "machine": {"name": "gpu-7", "device": "cuda", "threads": 2}, "member": 3,
         "overrides": ["optimizer=sgd"], "choices": {"optimizer": "sgd"}, "versions": {}, "git_commit": None,
-        "data_fingerprint": "f", "results_version": 2, "format": 1,
+        "data_fingerprint": "f", "results_version": 3, "format": 1,
     }  # fmt: skip
 
 

@@ -130,7 +130,7 @@ def test_a_record_of_mine_stands_for_its_keys_version(run: Path) -> None:
     result = {"key": run.name, "status": "finished", "metrics": {"val/accuracy": 0.5}}
     (run / "result.json").write_text(json.dumps({**result, "results_version": 99}))
     assert reading.result(run)
-    with pytest.raises(UserError, match="results_version=99: expected 2, which its key stands for; delete the file"):
+    with pytest.raises(UserError, match="results_version=99: expected 3, which its key stands for; delete the file"):
         reading.whole_result(run)
 
 

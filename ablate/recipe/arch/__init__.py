@@ -8,12 +8,11 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Annotated, Literal, TypedDict, Unpack, cast
 
-import torch
 from annotated_types import Le, Len
-from torch import Tensor, nn
-from torch.nn.functional import linear, pad
+from torch import nn
 
 from ablate.quantity import Count, NonNegativeInteger, PositiveFraction, ProperFraction
+from ablate.recipe.arch.layer import Dropout, Linear
 
 Activation = Literal["relu", "sigmoid", "gelu", "softplus", "tanh", "leaky_relu", "silu", "mish"]
 Norm = Literal["none", "batch", "layer"]
@@ -55,45 +54,6 @@ class Layers(Block):
     depth: Annotated[NonNegativeInteger, Le(1000)]
     width: Width
     num_params: Budget
-
-
-class _Linear(nn.Linear):
-    """torch's, but that 16-bit products on a GPU are padded with zeros to widths that are multiples of 8.
-
-    Tensor cores want rows of whole 16 bytes: 5 layers of 1037 take 2.5 times as long as of 1024.
-    """
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Outputs (batch, out_features) of inputs (batch, in_features)."""
-        is_aligned = self.in_features % 8 == self.out_features % 8 == 0
-        if is_aligned or not (inputs.is_cuda and torch.is_autocast_enabled("cuda")):
-            return super().forward(inputs)
-        return self.padded(inputs, torch.get_autocast_dtype("cuda"))
-
-    def padded(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
-        """The same by products of this type of padded widths."""
-        inner, outer = -self.in_features % 8, -self.out_features % 8
-        weight = pad(self.weight.to(dtype), (0, inner, 0, outer))
-        bias = None if self.bias is None else pad(self.bias.to(dtype), (0, outer))
-        outputs = linear(pad(inputs.to(dtype), (0, inner)), weight, bias)
-        return outputs[:, : self.out_features].contiguous() if outer else outputs
-
-
-class _Dropout(nn.Dropout):
-    """torch's, but that a CPU draws 16 bits for a number where torch takes 64: its draws are 10 to 18 % of a step.
-
-    Hence the probability is the nearest multiple of 2^-16 below 1, and outputs are scaled by what is kept on average.
-    """
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Inputs of any shape, in training some of them zero and the others larger."""
-        if not self.training or inputs.device.type != "cpu":
-            return super().forward(inputs)
-        size, threshold = inputs.numel(), min(round(self.p * 2**16), 2**16 - 1)
-        words = torch.empty(-(-size // 4), dtype=torch.int64).random_(-(2**63), None)  # all 64 bits of each
-        bits = words.view(torch.int16)[:size].view(inputs.shape)
-        kept = torch.ge(bits, threshold - 2**15, out=torch.empty_like(inputs))  # a mask of bools takes 3 times as long
-        return inputs * kept.mul_(2**16 / (2**16 - threshold))
 
 
 def cylinder(num_inputs: int, num_classes: int, **layers: Unpack[Layers]) -> nn.Sequential:
@@ -253,10 +213,10 @@ def _perceptron(
     hidden = _scaled(relative, width) if num_params is None else _fit(relative, num_params, count)
     modules: list[nn.Module] = []
     for layer, (inputs, outputs) in enumerate(itertools.pairwise([num_inputs, *hidden]), start=1):
-        modules.append(_Linear(inputs, outputs, bias=_biased(block)))
+        modules.append(Linear(inputs, outputs, bias=_biased(block)))
         modules.append(_ACTIVATIONS[block["activation"]]())
         if norm != "none":
             modules.insert(-1 if position == "before" else len(modules), _NORMS[norm](outputs))
         if block["dropout"] > 0 and layer % block["dropout_every"] == 0:
-            modules.append(_Dropout(block["dropout"]))
-    return nn.Sequential(*modules, _Linear([num_inputs, *hidden][-1], num_classes))
+            modules.append(Dropout(block["dropout"]))
+    return nn.Sequential(*modules, Linear([num_inputs, *hidden][-1], num_classes))
