@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import platform
@@ -16,9 +17,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ablate.bench import data
 from ablate.bench.gpu import FULL, LARGE, PLAIN
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _PROCESSES = 2  # which show how far runs of the benchmark differ
 _MODELS = {"Linear ReLU": PLAIN, "BN GELU dropout": FULL}
@@ -132,8 +137,6 @@ def _gather(precision: str) -> _Pair:
 
 def _epoch(overrides: Sequence[str]) -> _Pair:
     """An epoch of training, against the course's dataset, loader and loop with the same model and optimizer."""
-    import copy
-
     import torch
 
     from ablate.bench import made, starter
@@ -144,12 +147,27 @@ def _epoch(overrides: Sequence[str]) -> _Pair:
     frames = table.features.float()[table.centre.long()]
     padded = torch.nn.functional.pad(frames, (0, 0, context, context))
     loader = starter.loader(padded, table.labels.long(), context, training.config["batch_size"])
-    model = copy.deepcopy(training.model)
+    model = _of_torchs_layers(training.model)
     optimizer = torch.optim.AdamW(model.parameters())
     return _Pair(
         _timed(lambda: step.learn(training, [], lambda: None, lambda *_: None)),
         _timed(lambda: starter.epoch(model, optimizer, loader)),
     )
+
+
+def _of_torchs_layers(model: nn.Sequential) -> nn.Sequential:
+    """A model of the same sizes as who does not have our layers has it, drawn as torch draws."""
+    from torch import nn
+
+    def torchs(layer: nn.Module) -> nn.Module:
+        match layer:
+            case nn.Linear():
+                return nn.Linear(layer.in_features, layer.out_features, layer.bias is not None)
+            case nn.Dropout():
+                return nn.Dropout(layer.p)
+        return copy.deepcopy(layer)
+
+    return nn.Sequential(*map(torchs, model))
 
 
 def _together(folder: Path) -> _Pair:
