@@ -11,20 +11,21 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
 _CPU_INFO = Path("/proc/cpuinfo")
+_LARGE = 2**17  # weights of a layer, below which a product by oneDNN costs more to begin than it saves
 
 
 class Linear(nn.Linear):
     """torch's, but that 16-bit products on a GPU are padded with zeros to widths that are multiples of 8.
 
     Tensor cores want rows of whole 16 bytes: 5 layers of 1037 take 2.5 times as long as of 1024. On AMD's processors
-    float32 products are oneDNN's where torch takes MKL's.
+    float32 products of large layers are oneDNN's where torch takes MKL's.
     """
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Outputs (batch, out_features) of inputs (batch, in_features)."""
         if inputs.device.type == "cpu":
             is_plain = self.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-            if is_plain and by_onednn(_CPU_INFO):
+            if is_plain and self.weight.numel() >= _LARGE and by_onednn(_CPU_INFO):
                 found: Tensor = Product.apply(inputs, self.weight, self.bias)  # type: ignore[no-untyped-call]
                 return found
         is_aligned = self.in_features % 8 == self.out_features % 8 == 0
@@ -77,6 +78,7 @@ def by_onednn(cpu_info: Path) -> bool:
     By whose processor it is and not by a measurement, so that a machine has the same bits each time.
     """
     has_both = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    has_both &= torch.backends.cpu.get_cpu_capability() == "AVX512"
     maker = cpu_info.read_text(errors="replace") if cpu_info.exists() else platform.processor()
     return has_both and "AuthenticAMD" in maker
 

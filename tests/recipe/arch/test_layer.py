@@ -52,9 +52,11 @@ def test_whose_processor_it_is_says_which_library_multiplies(
         pytest.skip("needs a torch with both libraries")
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nvendor_id\t: {vendor}\n")
     monkeypatch.setattr(layers, "_CPU_INFO", tmp_path / "cpuinfo")
-    layer, batch = Linear(9, 5), torch.randn(3, 9)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    layer, batch = Linear(512, 256), torch.randn(3, 512)
     found = layer(batch)
     assert (type(found.grad_fn).__name__ == "ProductBackward") == is_onednns
+    assert type(Linear(512, 255)(batch).grad_fn).__name__ == "AddmmBackward0", "a small one is torch's"
     torch.testing.assert_close(found, linear(batch, layer.weight, layer.bias))
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(batch).dtype == torch.bfloat16
