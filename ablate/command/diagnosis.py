@@ -286,6 +286,7 @@ def _without(key: str, composer: Composer, overrides: Sequence[str]) -> DictConf
     """The config of the overrides but this key, or of their options alone; none where those do not compose either."""
     others = [each for each in overrides if name_of(each) != key]
     options = [each for each in others if composer.is_group(name_of(each)) and "," not in each]
+    others = [each for each in others if each in options or not each.startswith("+")]  # which may be mistakes too
     for given in (others, options):
         with contextlib.suppress(HydraException, UserError):
             return composer.compose(given)

@@ -74,7 +74,8 @@ def left_as_found() -> Iterator[None]:
     """A context that leaves what a command sets for its whole process as it was."""
     environment, argv = dict(os.environ), list(sys.argv)
     thresholds = gc.get_threshold()
-    gc.set_threshold(_MOST_NEW_OBJECTS, *thresholds[1:])
+    if 0 < thresholds[0] < _MOST_NEW_OBJECTS:
+        gc.set_threshold(_MOST_NEW_OBJECTS, *thresholds[1:])
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "1"  # else it searches all that is installed for them
     set_thread_variables()
     handlers, level = list(logging.root.handlers), logging.root.level  # which Hydra sets

@@ -78,7 +78,7 @@ class Composer:
         self._folders += [_absolute(_SEARCHPATH, folder) for folder in searched]
         self._parser = OverridesParser.create()
         self._composed: dict[tuple[str, ...], DictConfig] = {}
-        self._refused: dict[tuple[str, tuple[str, ...]], Exception] = {}
+        self._refused: dict[tuple[str, tuple[str, ...]], HydraException] = {}
 
     @property
     def folders(self) -> list[str]:
@@ -149,10 +149,10 @@ class Composer:
         ]
         asked = mode, tuple(given)
         if asked in self._refused:
-            raise self._refused[asked]
+            raise self._refused[asked].with_traceback(None)
         try:
             return self._load(given, RunMode.MULTIRUN if mode == "multirun" else RunMode.RUN)
-        except Exception as error:
+        except HydraException as error:
             self._refused[asked] = error  # asked again by who looks for the override that is to blame
             raise
 

@@ -168,11 +168,18 @@ class _Lines:
 
     def show(self, text: str, bold: int = 0) -> None:
         """A line, at once for who follows it."""
-        print(text, flush=True)
+        print(f"{text}\n", end="", flush=True)  # in one write, where others write to the same log
+
+
+def _is_terminal() -> bool:
+    try:
+        return sys.stdout.isatty()
+    except (AttributeError, ValueError):  # there is none, or it is closed
+        return False
 
 
 def _console(progress: ProgressStyle) -> Console | _Lines:
-    if progress != "bar" and not sys.stdout.isatty() and os.environ.keys().isdisjoint(_COLOURING):
+    if progress != "bar" and not _is_terminal() and os.environ.keys().isdisjoint(_COLOURING):
         return _Lines(progress)
     from ablate.display.terminal import Console
 

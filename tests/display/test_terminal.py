@@ -2,6 +2,7 @@
 
 import io
 import re
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -114,6 +115,12 @@ def test_text_is_shown_as_it_is(
     screen.table({"key": ":bus:", "folder": "a" * 300})
     said = re.sub(r"\x1b\[\d*m", "", capsys.readouterr().out)
     assert said == f"data:100:train [bold]x[/bold] a\\x1b[2Jb\nkey     :bus:\nfolder  {'a' * 300}\n"
+
+
+def test_where_there_is_no_output_a_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    monkeypatch.setattr(sys, "stdout", None)
+    Screen(progress="auto").table({"key": "a"})
 
 
 def test_a_bar_can_be_had_in_a_file(ablate: Command, tiny: list[str]) -> None:
