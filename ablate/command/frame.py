@@ -24,7 +24,7 @@ _NUM_THREADS = ("OMP_NUM_THREADS", "OMP_DYNAMIC", "OMP_THREAD_LIMIT", "MKL_NUM_T
 # that it waits for, wherever another program runs; at once (OMP_WAIT_POLICY=PASSIVE) costs an idle machine a seventh.
 _SPINS = ("GOMP_SPINCOUNT", "10000")
 # How many more objects than before it takes to look for cycles among them. By default 700, for which each of the
-# hundred thousands that modules and configs are made of is looked at again and again: a sixth of a start.
+# hundred thousands that modules and configs are made of is looked at again and again: up to a tenth of a start.
 _MOST_NEW_OBJECTS = 100_000
 _TRACEBACK = "HYDRA_FULL_ERROR"
 _WHERE_TO_LOOK = f"{_TRACEBACK}=1 shows the traceback, as does error.txt of a run that had begun"

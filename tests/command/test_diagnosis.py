@@ -244,6 +244,16 @@ def test_a_mistake_is_told_without_torch_and_its_kind(mistakes: list[str]) -> No
     assert done.stdout == "set()\n" and len(done.stderr.splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    ("other", "line"),
+    [("arch.dpth=2", "arch.dpth: unknown key; did you mean arch.depth?"), ("+optimizer.lrr=3", "optimizer.lrr: ")],
+)
+def test_a_key_is_guessed_whatever_else_is_wrong(other: str, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = sorted(said(capsys, other, "optim.lrrr=4"))
+    assert len(found) == 2 and found[0].startswith(line)
+    assert found[1] == "optimizer.lrrr: unknown key; did you mean optimizer.lr?"
+
+
 def test_a_key_of_a_chosen_launcher_is_no_second_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     launcher = ["-m", "optim=sgd,adamw", "hydra/launcher=processes", "hydra.launcher.n_jobs=2"]
     (line,) = said(capsys, *launcher, "optim.lrr=2")
