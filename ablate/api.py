@@ -22,7 +22,8 @@ from ablate.record import reading
 from ablate.record.layout import Layout
 from ablate.record.reading import Result, Row
 from ablate.report.gather import gather
-from ablate.training.run import attend, identify, job_of
+from ablate.training.job import job_of
+from ablate.training.run import attend, identify
 from ablate.training.session import Session
 
 if TYPE_CHECKING:

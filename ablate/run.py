@@ -17,9 +17,7 @@ from ablate.config.override import name_of, value_of
 from ablate.display import Screen
 from ablate.error import UserError
 from ablate.record.layout import Layout
-from ablate.record.wandb_settings import sweep_run
-from ablate.training.run import Differences, attend, identify, job_of, objective
-from ablate.training.session import Session
+from ablate.training.job import job_of
 
 _GOES_ON = "the same command goes on from the last whole epoch"
 _OF_OUR_MULTIRUN = ("study", "team")
@@ -83,14 +81,14 @@ def _start(composer: Composer, line: Line, overrides: list[str], arguments: list
             f"--{'package' if line.flags.package else 'resolve'}: says what --cfg shows; give it with --cfg job"
         )
     are_sweeps = any(not is_of_hydra(each) and composer.is_sweep(each) for each in overrides)
-    if (line.flags.multirun or composer.asked_mode() == "MULTIRUN") and sweep_run():
-        raise UserError("--multirun: `wandb agent` asks for one run at a time; leave --multirun out of its command")
+    if line.flags.multirun or composer.asked_mode() == "MULTIRUN":
+        _check_no_sweep()
     if line.flags.multirun and composer.asked_mode() not in (None, "MULTIRUN"):
         raise UserError(f"hydra.mode={composer.asked_mode()}: --multirun says otherwise; leave one of them out")
     if not (line.flags.multirun or are_sweeps or composer.asked_mode() == "MULTIRUN"):
         composed = told_at_once(composer, overrides, lambda: _composed(composer, overrides))
         if not composer.is_multirun(composed):
-            composer.run(composed, partial(_one, composer.differences))
+            composer.run(composed, partial(_one, composer))
             return 0
     of_files = [each for each in overrides if name_of(each) in ("study", "experiment") and not composer.is_sweep(each)]
     try:
@@ -106,6 +104,13 @@ def _start(composer: Composer, line: Line, overrides: list[str], arguments: list
     from ablate.multirun.sweep import multirun
 
     return multirun(composer, overrides, arguments)
+
+
+def _check_no_sweep() -> None:
+    from ablate.record.wandb_settings import sweep_run
+
+    if sweep_run():
+        raise UserError("--multirun: `wandb agent` asks for one run at a time; leave --multirun out of its command")
 
 
 def _composed(composer: Composer, overrides: list[str]) -> DictConfig:
@@ -125,8 +130,8 @@ def _check_more_than_a_name(overrides: list[str]) -> None:
         )
 
 
-def _one(differences: Differences, composed: DictConfig) -> None:
-    """The only run of a command."""
+def _one(composer: Composer, composed: DictConfig) -> None:
+    """The only run of a command. What trains it is imported once its config is known to be sound."""
     job = job_of(composed)
     config = job.config
     screen = Screen(progress=config["progress"])
@@ -136,10 +141,13 @@ def _one(differences: Differences, composed: DictConfig) -> None:
     if config["plot"]:
         from ablate.training import plot
 
-        name = " ".join(differences(config, job.choices)) or "all defaults"
+        name = " ".join(composer.differences(config, job.choices)) or "all defaults"
         screen.say(plot.draw({name: plot.learning_rates(config)}, Layout(Path(config["output_dir"]))))
         return
-    attend(identify(job, screen, differences), screen, Session())
+    from ablate.training.run import attend, identify
+    from ablate.training.session import Session
+
+    attend(identify(job, screen, composer.differences), screen, Session())
 
 
 def _sweep_by_another(composer: Composer, overrides: list[str]) -> None:
@@ -152,6 +160,7 @@ def _sweep_by_another(composer: Composer, overrides: list[str]) -> None:
             "another"
         )
     from ablate.multirun.cells import all_mistakes
+    from ablate.training.run import objective
 
     known = [each for each in overrides if not composer.is_sweep(each) or composer.parsed(each).is_discrete_sweep()]
     refuse(all_mistakes(composer, known))

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ValidationError
 
 from ablate.config.settings import FolderName
 from ablate.error import UserError
 from ablate.file import write_atomically
+from ablate.quantity.valid import valid
 from ablate.record import layout, reading, store
 from ablate.record.layout import Layout
 from ablate.record.reading import PlanRecord
@@ -69,7 +70,7 @@ def _plan(file: Path) -> PlanRecord:
     if plan is None:
         raise ValueError(f"{file}: gone; {_REMEDY}")
     try:
-        TypeAdapter(FolderName).validate_python(plan["study"])
+        valid(FolderName, plan["study"])
     except ValidationError as error:
         raise ValueError(f"{file}: study: expected the name of a folder, found {plan['study']!r}; {_REMEDY}") from error
     if not re.fullmatch(r"[\w-]{1,100}", plan["plan_id"]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import io
 import logging
@@ -36,6 +37,8 @@ def framed(act: Callable[[list[str]], int], arguments: Sequence[str], *, after_i
     Signals, environment variables, `sys.argv`, logging and the collection of garbage are as before when it returns: a
     process can give several.
     """
+    atexit.unregister(gc.freeze)  # once, however many commands a process gives
+    atexit.register(gc.freeze)  # else Python, as it ends, looks for cycles in all of torch and in all of a run
     with left_as_found():
         try:
             return act(list(arguments))
@@ -76,7 +79,6 @@ def left_as_found() -> Iterator[None]:
     thresholds = gc.get_threshold()
     if 0 < thresholds[0] < _MOST_NEW_OBJECTS:
         gc.set_threshold(_MOST_NEW_OBJECTS, *thresholds[1:])
-    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "1"  # else it searches all that is installed for them
     set_thread_variables()
     handlers, level = list(logging.root.handlers), logging.root.level  # which Hydra sets
     is_main = threading.current_thread() is threading.main_thread()  # others may set no handlers

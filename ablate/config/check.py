@@ -7,7 +7,6 @@ A node's keys are the keyword-only parameters of its `_target_`, a public callab
 from __future__ import annotations
 
 import dataclasses
-import functools
 import importlib
 import inspect
 import re
@@ -15,7 +14,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import ValidationError
 
 from ablate.config import signature
 from ablate.config.folder import options
@@ -23,6 +22,7 @@ from ablate.config.override import name_of, value_of
 from ablate.config.settings import GROUPS, Config, Group, Settings
 from ablate.config.spelling import guess, nearest
 from ablate.error import UserError, refusing
+from ablate.quantity.valid import valid
 from ablate.study.design import split
 
 Hints = Mapping[str, Any]
@@ -31,7 +31,6 @@ NO_FP16 = "precision=fp16: expected a GPU, found cpu; take fp32, or bf16 on a CP
 
 _EXCLUSIVE = [("arch.width", "arch.num_params")]
 _MOST_PROBLEMS = 20
-_STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 def check_settings(config: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
@@ -200,7 +199,7 @@ def _take_text_as_typed(prefix: str, values: dict[str, Any], hints: Hints, typed
 
 def _is_valid(hint: Any, value: Any) -> bool:
     try:
-        _adapter(hint).validate_python(value)
+        valid(hint, value)
         return True
     except ValidationError:
         return False
@@ -215,25 +214,25 @@ def _valid(prefix: str, values: Mapping[str, Any], hints: Hints, problems: list[
         f"{prefix}{name}: {_unknown(prefix, str(name), values[name], hints)}" for name in values if name not in hints
     ]
     problems += [f"{prefix}{name}: missing; give {prefix}{name}=..." for name in hints if name not in values]
-    valid: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for name, value in values.items():
         if name not in hints:
-            valid[name] = value
+            found[name] = value
             continue
         hint = hints[name]
         if typing.is_typeddict(hint) and isinstance(value, dict):
             below = typing.get_type_hints(hint, include_extras=True)
-            valid[name] = _valid(f"{prefix}{name}.", value, below, problems)
+            found[name] = _valid(f"{prefix}{name}.", value, below, problems)
         elif typing.is_typeddict(hint):
             problems.append(f"{prefix}{name}: expected the keys {', '.join(hint.__annotations__)}, found {value!r}")
-            valid[name] = value
+            found[name] = value
         else:
             try:
-                valid[name] = _adapter(hint).validate_python(value)
+                found[name] = valid(hint, value)
             except ValidationError as error:
                 problems += _problems(f"{prefix}{name}", error)
-                valid[name] = value
-    return valid
+                found[name] = value
+    return found
 
 
 def _unknown(prefix: str, name: str, value: object, hints: Hints) -> str:
@@ -243,11 +242,6 @@ def _unknown(prefix: str, name: str, value: object, hints: Hints) -> str:
             f"that there are; {nearest(name, hints)}"
         )
     return f"unknown key; {nearest(name, hints)}"
-
-
-@functools.cache
-def _adapter(hint: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(hint, config=_STRICT)
 
 
 def _problems(key: str, error: ValidationError) -> list[str]:

@@ -7,7 +7,6 @@ compositions, and each config file is read once. What Hydra offers and we can't 
 from __future__ import annotations
 
 import argparse
-import copy
 import functools
 import importlib.util
 import os
@@ -20,7 +19,6 @@ from typing import Any, Literal
 
 from hydra import version
 from hydra._internal.callbacks import Callbacks
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.conf import HydraConf, JobConf, RunDir, SweepDir
@@ -41,8 +39,9 @@ from omegaconf.errors import OmegaConfBaseException
 from ablate.config import own
 from ablate.config.folder import PRIMARY, conf_dir, user_conf_dir
 from ablate.config.interpolation import check_growth, check_secrets
+from ablate.config.kept import Kept
+from ablate.config.loader import Loader
 from ablate.config.override import NOTHING, name_of, value_of
-from ablate.config.repository import Files
 from ablate.config.settings import GROUPS, Config
 from ablate.config.spelling import nearest
 from ablate.error import UserError
@@ -77,7 +76,7 @@ class Composer:
         self._folders = [_absolute("--config-dir", folder) for folder in folders]
         self._folders += [_absolute(_SEARCHPATH, folder) for folder in searched]
         self._parser = OverridesParser.create()
-        self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._composed = Kept[tuple[str, ...], DictConfig]()
         self._refused: dict[tuple[str, tuple[str, ...]], HydraException] = {}
 
     @property
@@ -97,9 +96,9 @@ class Composer:
         self._before = get_gh_backup()
         GlobalHydra.instance().clear()
         version.setbase("1.3")
-        self._hydra = Hydra.create_main_hydra2("ablate", self._search_path())
-        self._loader = typing.cast(ConfigLoaderImpl, self._hydra.config_loader)
-        self._loader.repository = Files(self._loader.repository)  # type: ignore[assignment]
+        self._loader = Loader(self._search_path())
+        self._hydra = Hydra("ablate", self._loader)
+        GlobalHydra.instance().initialize(self._hydra)
         for source in self._loader.get_sources():
             if source.provider == "user" and not source.available():
                 raise UserError(f"{_SEARCHPATH}={source.full_path()}: expected a folder or a package, found nothing")
@@ -134,7 +133,7 @@ class Composer:
             with open_dict(composed):
                 del composed["hydra"]
             self._composed[given] = composed
-        return copy.deepcopy(self._composed[given])
+        return self._composed[given]
 
     def whole(
         self,
@@ -169,11 +168,11 @@ class Composer:
         return composed
 
     def _check_own_options(self, overrides: list[str], mode: RunMode) -> None:
-        repository = typing.cast(Files, self._loader.repository)
-        if repository.has_own():
+        files = self._loader.files
+        if files.has_own():
             listed = self._loader.compute_defaults_list(self.config_name, overrides, mode).defaults
             parts = [own.Part(str(each.config_path), each.package or "", str(each.parent)) for each in listed]
-            users = {part.path: repository.own_option(part.path) for part in parts if not self._is_typed(part.path)}
+            users = {part.path: files.own_option(part.path) for part in parts if not self._is_typed(part.path)}
             own.check(parts, {path: option for path, option in users.items() if option})
 
     def _is_typed(self, path: str) -> bool:
@@ -211,7 +210,7 @@ class Composer:
 
     def keys_of(self, group: str, option: str) -> set[str]:
         """The keys that an option's file sets, or those that it takes from others of its group."""
-        found = self._loader.repository.load_config(f"{group}/{option}")
+        found = self._loader.files.load_config(f"{group}/{option}")
         if found is None or not isinstance(found.config, DictConfig):
             return set()
         keys = {str(key) for key in found.config}
@@ -226,11 +225,11 @@ class Composer:
 
     def is_group(self, name: str) -> bool:
         """Whether a name is that of a group of options, ours or the user's."""
-        return bool(self._loader.repository.group_exists(name))
+        return self._loader.files.group_exists(name)
 
     def differences(self, config: Config, choices: Mapping[str, str]) -> list[str]:
         """What a config has that is not default, as overrides without the seed: options first, then single values."""
-        defaults = self.whole([]).hydra.runtime.choices
+        defaults = self._loader.compute_defaults_list(self.config_name, [], RunMode.RUN).overrides.known_choices
         options = [f"{group}={option}" for group, option in choices.items()]
         plain = OmegaConf.to_container(self.compose(options), resolve=True)
         before = dict(leaves(typing.cast(dict[str, Any], plain)))
@@ -291,7 +290,7 @@ class Compositions:
     def __init__(self, composer: Composer) -> None:
         self._composer = composer
         self._parse = functools.cache(composer.parsed)
-        self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._composed = Kept[tuple[str, ...], DictConfig]()
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """As the composer's."""
@@ -299,9 +298,9 @@ class Compositions:
         values = [each for each in parsed if self._is_plain_value(each)]
         options = tuple(str(each.input_line) for each in parsed if not self._is_plain_value(each))
         if options not in self._composed:
-            self._composed[options] = self._composer.compose(overrides)
-            return copy.deepcopy(self._composed[options])
-        composed = copy.deepcopy(self._composed[options])
+            self._composed[options] = composed = self._composer.compose(overrides)
+            return composed
+        composed = self._composed[options]
         for each in values:
             OmegaConf.update(composed, each.key_or_group, each.value(), merge=True)
         return composed

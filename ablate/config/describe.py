@@ -13,7 +13,6 @@ from typing import Any, Literal
 import annotated_types
 import yaml
 from omegaconf import DictConfig, OmegaConf
-from pydantic import StringConstraints
 
 from ablate.config.check import hint_of
 from ablate.config.compose import Composer
@@ -107,8 +106,6 @@ def _limited(hint: Any, limits: tuple[Any, ...]) -> str:
                 words.append(f"below {beyond}")
             case annotated_types.Len(min_length=least, max_length=most):
                 words.append(_length(least, most, "entries" if origin is list else "letters"))
-            case StringConstraints(max_length=int(most)):
-                words.append(_length(1, most, "letters"))
     return " ".join([may_be(hint), *words])
 
 

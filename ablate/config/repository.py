@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from ablate.config import own
 from ablate.config.folder import check_file
+from ablate.config.kept import Kept
 from ablate.error import UserError
 
 _NOT_OWN = re.compile(r"main|schema|hydra(-\w+)*")  # providers of configs: ours, Hydra's, installed plugins of Hydra
@@ -27,11 +28,12 @@ _CHOSEN_BY_PRIMARY = ("hydra/sweeper", "hydra/help", "hydra/hydra_logging", "hyd
 class Files(CachingConfigRepository):
     """The config files, each read once: Hydra copies its repository for every composition.
 
-    What it gives is a copy, since Hydra merges into what it is given. Of a user's folder, `hydra/` is not read.
+    What it gives is the asker's own. Of a user's folder, `hydra/` is not read.
     """
 
     def __init__(self, delegate: IConfigRepository) -> None:
         super().__init__(delegate)
+        self._read = Kept[str, ConfigResult | None]()
         self._sizes: dict[str, int] = {}  # of a user's file with all that its defaults list brings
         self._options: dict[tuple[str, ObjectType | None], list[str]] = {}
         self._withhold()
@@ -46,12 +48,11 @@ class Files(CachingConfigRepository):
 
         Raises `UserError` for a choice in it that would not be heeded, and for a user's file that is no config.
         """
-        name = f"config_path={config_path}"
-        if name not in self.cache:
+        if config_path not in self._read:
             self._check_file(config_path)
-            self.cache[name] = self._of(config_path).load_config(config_path)
-        self._check_size(config_path)
-        found = copy.deepcopy(self.cache[name])
+            self._read[config_path] = self._of(config_path).load_config(config_path)
+        found = self._read[config_path]
+        self._check_size(config_path, found)
         if found and found.provider == "main" and config_path.startswith("hydra/"):
             found.is_schema_source = True  # whole as it is: a plugin's option of the same name is no schema of it
         for default in (found and found.defaults_list) or ():
@@ -91,21 +92,18 @@ class Files(CachingConfigRepository):
         keys = [str(key) for key in found.config] if isinstance(found.config, DictConfig) else []
         return own.Option(keys, [_group_of(each) for each in found.defaults_list or () if each.is_override()])
 
-    def _check_size(self, path: str) -> int:
+    def _check_size(self, path: str, found: ConfigResult | None) -> int:
         """How many files an option brings; raises `UserError` before Hydra follows lists that double at each step."""
-        found = self.cache[f"config_path={path}"]
         if found is None or not _is_own(found.provider):
             return 1
         if path not in self._sizes:
             self._sizes[path] = 1  # where it leads back to itself, which Hydra tells
-            for default in copy.deepcopy(found.defaults_list) or ():
+            for default in typing.cast(ConfigResult, self._read[path]).defaults_list or ():
                 if default.is_self() or default.is_override() or not isinstance(default.get_name(), str):
                     continue
                 default.update_parent(posixpath.dirname(path), "")
                 below = default.get_config_path()
-                if f"config_path={below}" not in self.cache:
-                    self.load_config(below)
-                self._sizes[path] += self._check_size(below)
+                self._sizes[path] += self._check_size(below, self.load_config(below))
         if self._sizes[path] > _MOST_FILES:
             raise UserError(f"{path}.yaml: expected a defaults list of at most {_MOST_FILES:,} files, found more")
         return self._sizes[path]

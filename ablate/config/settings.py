@@ -4,10 +4,10 @@ import re
 from typing import Annotated, Any, Literal, TypedDict, get_args
 
 from annotated_types import Gt, Le, Len
-from pydantic import AfterValidator, StringConstraints
 
 from ablate.display.output import ProgressStyle
 from ablate.quantity import Count, NonNegativeInteger, Positive
+from ablate.quantity.valid import After
 from ablate.study.design import Design, Resolution
 
 Group = Literal[
@@ -40,8 +40,8 @@ def _folder_name(name: str) -> str:
     return name
 
 
-ProjectName = Annotated[str, StringConstraints(max_length=128), AfterValidator(_project_name)]
-FolderName = Annotated[str, StringConstraints(max_length=100), AfterValidator(_folder_name)]
+ProjectName = Annotated[str, Len(0, 128), After(_project_name)]
+FolderName = Annotated[str, Len(0, 100), After(_folder_name)]
 
 
 Members = Annotated[Count, Le(1000)]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TypedDict, cast
 
 import torch
 from annotated_types import Ge, Le, Len
-from pydantic import ConfigDict, StringConstraints, TypeAdapter, with_config
 from torch import Tensor, nn
-from typing_extensions import TypedDict  # which pydantic wants before Python 3.12
 
 from ablate.config.check import instantiate
 from ablate.config.settings import Config, Precision
 from ablate.error import UserError
 from ablate.file import check_plain
+from ablate.quantity.valid import Pattern, valid
 from ablate.recipe.data.corpus import Boundary, Context, Dtype
 from ablate.recipe.data.table import FrameTable
 from ablate.recipe.normalization import Normalization
@@ -22,7 +21,6 @@ from ablate.record import layout, reading
 from ablate.record.key import as_before
 
 
-@with_config(ConfigDict(arbitrary_types_allowed=True))
 class Portable(TypedDict):
     """The nodes of a run's model and its normalization, what that was fitted to, and what frames are made into."""
 
@@ -31,7 +29,7 @@ class Portable(TypedDict):
     arch: dict[str, Any]
     normalization: dict[str, Any]
     statistics: dict[str, Tensor]
-    classes: Annotated[list[Annotated[str, StringConstraints(pattern=r"^\S{1,20}$")]], Len(1, 255)]
+    classes: Annotated[list[Annotated[str, Pattern(r"^\S{1,20}$")]], Len(1, 255)]
     num_mfcc: Annotated[int, Ge(1), Le(100_000)]
     context: Context
     boundary: Boundary
@@ -61,7 +59,7 @@ def read(run: Path) -> Portable:
     path = run / layout.INFERENCE
     found = _loaded(path)
     try:
-        portable = TypeAdapter(Portable).validate_python(found, strict=True)
+        portable: Portable = valid(Portable, found)
     except ValueError as error:
         raise UserError(f"{path}: {reading.first_problem(error)}; train the run again (rerun=true)") from error
     if portable["key"] != run.name:

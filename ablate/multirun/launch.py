@@ -29,7 +29,8 @@ from ablate.interruption import Interruption
 from ablate.multirun import allotment, slurm
 from ablate.record.claim import SILENCE_SECONDS
 from ablate.record.dispatch import Kind, Message
-from ablate.training.run import attend, free_memory, identify, job_of
+from ablate.training.job import job_of
+from ablate.training.run import attend, free_memory, identify
 from ablate.training.session import Session
 
 _PARENT = os.getppid()

@@ -37,7 +37,8 @@ from ablate.record.store import RunFolder
 from ablate.study import design
 from ablate.study.design import Factor
 from ablate.study.plan import Cell, Plan
-from ablate.training.run import attend, identify, job_of
+from ablate.training.job import job_of
+from ablate.training.run import attend, identify
 from ablate.training.session import Session
 
 _BUSY_SECONDS = 3

@@ -12,7 +12,6 @@ clocks need not agree.
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import shutil
 import threading
@@ -22,10 +21,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import TypeAdapter
-
 from ablate.error import BusyError, UserError
 from ablate.file import read_plain, write_atomically
+from ablate.quantity.valid import valid_json
 from ablate.record import layout, reading
 from ablate.record.layout import Layout
 from ablate.record.lease import Owner
@@ -192,7 +190,7 @@ class Claim:
 
 def _read(path: Path) -> Entry:
     try:
-        entry = _adapter().validate_json(read_plain(path, _MOST_BYTES) or b"")
+        entry = valid_json(Entry, read_plain(path, _MOST_BYTES) or b"")
         if entry.kind == "ended" and (entry.result or {}).get("key") != path.parent.name:
             raise ValueError("the record of no run, or of another")
         return entry
@@ -205,11 +203,6 @@ def _is_record(run: Path) -> bool:
         return reading.result(run) is not None
     except UserError:
         return False
-
-
-@functools.cache
-def _adapter() -> TypeAdapter[Entry]:
-    return TypeAdapter(Entry)
 
 
 def _text(content: Mapping[str, Any]) -> bytes:

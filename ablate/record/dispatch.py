@@ -15,9 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import TypeAdapter
-
 from ablate.file import read_plain, write_atomically
+from ablate.quantity.valid import valid_json
 from ablate.record import layout
 from ablate.record.layout import Layout
 
@@ -80,6 +79,6 @@ class Dispatch:
         for path in layout.messages(self.folder):
             if path.name not in self._seen:
                 with contextlib.suppress(ValueError, OSError):  # a disk that shows a name before its file
-                    message = TypeAdapter(Message).validate_json(read_plain(path, _MOST_BYTES) or b"")
+                    message = valid_json(Message, read_plain(path, _MOST_BYTES) or b"")
                     self._seen.add(path.name)
                     yield message

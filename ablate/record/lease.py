@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Annotated
 
 from annotated_types import Gt
-from pydantic import TypeAdapter
 
 from ablate.error import BusyError, UserError
 from ablate.file import read_plain, write_atomically
+from ablate.quantity.valid import valid_json
 from ablate.record.layout import LEASE
 
 RENEWAL_SECONDS = 15
@@ -162,7 +162,7 @@ def _locked(guard: Path) -> AbstractContextManager[object]:
 
 def _read(file: Path) -> Owner | None:
     try:
-        return TypeAdapter(Owner).validate_json(read_plain(file, _MOST_BYTES) or b"")
+        return valid_json(Owner, read_plain(file, _MOST_BYTES) or b"")
     except ValueError:
         return None
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import functools
 import hashlib
 import io
 import json
@@ -15,14 +14,14 @@ import re
 from collections.abc import Callable, Mapping
 from itertools import starmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypedDict, TypeVar
 
 from annotated_types import Ge, Le, Len
-from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError, with_config
-from typing_extensions import TypedDict, is_typeddict  # which pydantic wants before Python 3.12
+from pydantic_core import ValidationError
 
 from ablate.error import UserError
 from ablate.file import read_plain
+from ablate.quantity.valid import Pattern, valid
 from ablate.record import layout
 from ablate.record.key import RESULTS_VERSION
 from ablate.record.layout import Layout
@@ -37,18 +36,16 @@ FORMAT = 1
 
 _MOST_BYTES = 1 << 26  # of a file of a record: far more than any has
 _MOST_OF_A_RESULT = 1 << 23
-_LENIENT = ConfigDict(extra="allow", allow_inf_nan=False)
 
 _LATER = ("cost", "data_digest", "dropped_utterances", "files", "layers")  # fields that older records lack
 
 Read = TypeVar("Read")
 Number = Annotated[int, Ge(0)]
 Accuracy = Annotated[float, Ge(0), Le(1)]
-Key = Annotated[str, StringConstraints(pattern=r"^[\w-]+$")]  # nothing that could lead elsewhere
+Key = Annotated[str, Pattern(r"^[\w-]+$")]  # nothing that could lead elsewhere
 _AGAIN = "delete the file to train again"
 
 
-@with_config(_LENIENT)
 class Machine(TypedDict):
     """What a run was trained on."""
 
@@ -69,11 +66,9 @@ Metrics = TypedDict(
         "best_epoch": NotRequired[int | None],
     },
 )
-Metrics.__pydantic_config__ = _LENIENT  # type: ignore[attr-defined]
 """Of the best epoch; accuracies are fractions of frames. None where no epoch was validated."""
 
 
-@with_config(_LENIENT)
 class Result(TypedDict):
     """A run that has ended: `result.json`."""
 
@@ -106,7 +101,6 @@ Row = dict[str, float | int | None]
 """An epoch of `metrics.jsonl`."""
 
 
-@with_config(_LENIENT)
 class CellRecord(TypedDict):
     """A run of a study, as its plan has it."""
 
@@ -118,7 +112,6 @@ class CellRecord(TypedDict):
     status: NotRequired[Status]
 
 
-@with_config(_LENIENT)
 class PlanRecord(TypedDict):
     """A study: `plan.json`."""
 
@@ -135,7 +128,6 @@ class PlanRecord(TypedDict):
     size: NotRequired[int]
 
 
-@with_config(_LENIENT)
 class CommandRecord(TypedDict):
     """What a study's command asked for: `command.json`."""
 
@@ -145,7 +137,6 @@ class CommandRecord(TypedDict):
     stages: NotRequired[dict[str, float]]  # the studies that it is made of, in order: their parts of the data
 
 
-@with_config(_LENIENT)
 class TestRecord(TypedDict):
     """What a run has shown on the test split: `test.json`."""
 
@@ -157,7 +148,6 @@ class TestRecord(TypedDict):
     data: str
 
 
-@with_config(_LENIENT)
 class DecisionRecord(TypedDict):
     """A decision on a study, with the digest of what all runs had shown, and the verdicts that it stands on."""
 
@@ -189,7 +179,7 @@ class Utterance(TypedDict):
 def result(run: Path, remedy: str = _AGAIN) -> Result | None:
     """The record of a run's folder; none where it has not ended. Raises `UserError` where it is malformed."""
     path = run / layout.RESULT
-    found = _read(path, lambda content: _valid(Result, json.loads(content)), remedy, _MOST_OF_A_RESULT)
+    found = _read(path, lambda content: valid(Result, json.loads(content)), remedy, _MOST_OF_A_RESULT)
     if found:
         _check_result(found, run.name, str(path), remedy)
     return found
@@ -211,7 +201,7 @@ def result_from(text: str, key: str, where: str, remedy: str) -> Result:
     try:
         if len(text) > _MOST_OF_A_RESULT:
             raise ValueError(f"expected at most {_MOST_OF_A_RESULT:,} characters, found {len(text):,}")
-        found: Result = _valid(Result, json.loads(text))
+        found: Result = valid(Result, json.loads(text))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: {first_problem(error)}; {remedy}") from error
     _check_result(found, key, where, remedy)
@@ -240,7 +230,7 @@ def rows(run: Path) -> list[Row]:
     """The epochs of a run's folder, the first first. Raises `UserError` where they are malformed."""
 
     def parse(content: bytes) -> list[Row]:
-        return [_valid(Row, json.loads(line)) for line in content.splitlines()]
+        return [valid(Row, json.loads(line)) for line in content.splitlines()]
 
     return _of_run(run, layout.ROWS, parse) or []
 
@@ -250,7 +240,7 @@ def utterances(run: Path) -> list[Utterance]:
 
     def parse(content: bytes) -> list[Utterance]:
         table = csv.DictReader(io.StringIO(content.decode(), newline=""))
-        found = [_valid(Utterance, row, strict=False) for row in table]
+        found = [valid(Utterance, row, strict=False) for row in table]
         if wrong := next((each for each in found if each["correct"] > each["frames"]), None):
             raise ValueError(f"{wrong['name']} has {wrong['correct']} correct of {wrong['frames']} frames")
         return found
@@ -287,7 +277,7 @@ def plan(places: Layout, study: str) -> PlanRecord | None:
 
 def plan_at(path: Path, remedy: str) -> PlanRecord | None:
     """A plan wherever it lies; none where there is none. Raises `UserError` with a remedy where it is malformed."""
-    return _read(path, lambda content: _valid(PlanRecord, json.loads(content)), remedy)
+    return _read(path, lambda content: valid(PlanRecord, json.loads(content)), remedy)
 
 
 def command(places: Layout, study: str) -> CommandRecord | None:
@@ -298,13 +288,13 @@ def command(places: Layout, study: str) -> CommandRecord | None:
 def command_at(path: Path) -> CommandRecord | None:
     """As `command`, wherever it lies."""
     remedy = "the study's own command writes it anew"
-    return _read(path, lambda content: _valid(CommandRecord, json.loads(content)), remedy)
+    return _read(path, lambda content: valid(CommandRecord, json.loads(content)), remedy)
 
 
 def stores(places: Layout, study: str) -> list[str]:
     """The folders of team-mates that a study's command named here. Raises `UserError` where the file is malformed."""
     remedy = "delete it, or name them anew: 'team.stores=[...]'"
-    return _read(places.stores(study), lambda content: list(_valid(list[str], json.loads(content))), remedy) or []
+    return _read(places.stores(study), lambda content: list(valid(list[str], json.loads(content))), remedy) or []
 
 
 def decisions(places: Layout, study: str) -> list[DecisionRecord | str]:
@@ -316,7 +306,7 @@ def decisions(places: Layout, study: str) -> list[DecisionRecord | str]:
 
     def parse(number: int, line: bytes) -> DecisionRecord | str:
         try:
-            found: DecisionRecord = _valid(DecisionRecord, json.loads(line))
+            found: DecisionRecord = valid(DecisionRecord, json.loads(line))
         except (ValueError, RecursionError) as error:
             return f"{path}, line {number}: {first_problem(error)}; {remedy}"
         return found
@@ -328,7 +318,7 @@ def found(places: Layout, study: str) -> dict[str, FoundRecord]:
     """By key what wandb has shown of a study's runs. Raises `UserError` where the file is malformed."""
     path = places.found(study)
     remedy = "delete it, and the study's command asks anew"
-    recorded = _read(path, lambda content: list(_valid(list[FoundRecord], json.loads(content))), remedy) or []
+    recorded = _read(path, lambda content: list(valid(list[FoundRecord], json.loads(content))), remedy) or []
     for each in recorded:
         _check_whole(each["result"], str(path), remedy)
     return {each["result"]["key"]: each for each in recorded}
@@ -339,7 +329,7 @@ def earlier_plans(places: Layout, study: str) -> list[PlanRecord]:
     found = []
     for path in layout.earlier_plans(places.study(study)):
         with contextlib.suppress(UserError):
-            if recorded := _read(path, lambda content: _valid(PlanRecord, json.loads(content)), ""):
+            if recorded := _read(path, lambda content: valid(PlanRecord, json.loads(content)), ""):
                 found.append(recorded)
     return found
 
@@ -365,7 +355,7 @@ def config(run: Path) -> dict[str, Any] | None:
         import yaml
 
         try:
-            return dict(_valid(dict[str, Any], yaml.safe_load(content)))
+            return dict(valid(dict[str, Any], yaml.safe_load(content)))
         except yaml.YAMLError as error:
             raise ValueError("not YAML") from error
 
@@ -378,7 +368,7 @@ def test(run: Path) -> list[TestRecord]:
     def parse(content: bytes) -> list[TestRecord]:
         latest = json.loads(content)
         others = latest.pop("of_other_data", []) if isinstance(latest, dict) else []
-        return [_valid(TestRecord, latest), *_valid(list[TestRecord], others)]
+        return [valid(TestRecord, latest), *valid(list[TestRecord], others)]
 
     return _read(run / layout.TEST, parse, "delete it, and looks are counted anew") or []
 
@@ -431,15 +421,6 @@ def _read(path: Path, parse: Callable[[bytes], Read], remedy: str, most_bytes: i
         return None if content is None else parse(content)
     except (ValueError, EOFError, RecursionError, OSError, csv.Error) as error:
         raise UserError(f"{path}: {first_problem(error)}; {remedy}") from error
-
-
-@functools.cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind, config=None if is_typeddict(kind) else ConfigDict(allow_inf_nan=False))
-
-
-def _valid(kind: Any, content: object, *, strict: bool = True) -> Any:
-    return _adapter(kind).validate_python(content, strict=strict)
 
 
 def first_problem(error: Exception) -> str:

@@ -7,16 +7,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from pydantic import ConfigDict, TypeAdapter
 
 from ablate.error import UserError
+from ablate.quantity.valid import valid
 from ablate.record import layout
 from ablate.record.reading import Row, first_problem
 from ablate.record.store import RunFolder, Writer
 from ablate.training.prepare import Training
 from ablate.training.stream import global_random
-
-_ROWS = TypeAdapter(list[Row], config=ConfigDict(strict=True, allow_inf_nan=False))
 
 
 @dataclass
@@ -66,7 +64,7 @@ def resume(training: Training, folder: RunFolder) -> Progress | None:
         torch.set_rng_state(content["random"]["cpu"])
         global_random(training.device).set_rng_state(content["random"]["device"])
         progress = Progress(**content["progress"])
-        _ROWS.validate_python(progress.rows)
+        valid(list[Row], progress.rows)
         if type(progress.best_epoch) is not int or type(progress.diverged) is not bool:
             raise ValueError("no numbers of epochs in it")
         if not 0 <= progress.best_epoch <= len(progress.rows) <= training.config["epochs"]:

@@ -11,17 +11,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from ablate.command.frame import set_thread_variables
-from ablate.config import compose
-from ablate.config.check import check_settings, instantiate, refuse
+from ablate.config.check import instantiate
 from ablate.config.override import name_of
 from ablate.config.settings import Config
 from ablate.display import Screen, line, summary
-from ablate.error import BusyError, TakenError, UserError, refusing
+from ablate.error import BusyError, TakenError, refusing
 from ablate.interruption import Interruption
 from ablate.record import layout, lookup, store, team, tracking
 from ablate.record.claim import Claim, Claims
@@ -33,6 +32,7 @@ from ablate.record.team import Elsewhere
 from ablate.record.tracking import Shown, Tracker
 from ablate.record.wandb_settings import choose_mode, not_heeded, sweep_run
 from ablate.training import window
+from ablate.training.job import Job, job_of
 from ablate.training.session import Session
 
 if TYPE_CHECKING:
@@ -82,35 +82,6 @@ class _Watched:
     tracker: Tracker
     screen: Screen
     interruption: Interruption
-
-
-class Job(NamedTuple):
-    """The job that Hydra runs: its checked config, the option of each group, its overrides."""
-
-    config: Config
-    choices: dict[str, str]
-    overrides: list[str]
-
-
-def job_of(composed: DictConfig) -> Job:
-    """The job that Hydra runs with this config. Raises `UserError` that names all that is wrong with it."""
-    choices, overrides = compose.current_job()
-    resolved = compose.resolve(composed)
-    try:
-        return Job(check_settings(resolved, overrides), choices, overrides)
-    except UserError as error:
-        refuse([*str(error).splitlines(), *_of_folders(resolved)])
-        raise
-
-
-def _of_folders(config: Mapping[str, Any]) -> list[str]:
-    """What is wrong with where the data lie, as far as a glance tells."""
-    try:
-        with refusing():
-            instantiate(cast(Config, dict(config)), "data").num_mfcc()
-    except UserError as error:
-        return str(error).splitlines()
-    return []
 
 
 def identify(job: Job, screen: Screen, differences: Differences | None = None) -> Run:

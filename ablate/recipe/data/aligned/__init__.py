@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Le, Len
-from pydantic import AfterValidator, BeforeValidator
 
 from ablate.quantity import Count, Integer, Positive, PositiveFraction
+from ablate.quantity.valid import After, Before
 from ablate.recipe.data.aligned import segment
 from ablate.recipe.data.aligned.tree import Paths, Tree
 from ablate.recipe.data.cache import Fault, Recordings, Utterance, cached
@@ -60,9 +60,9 @@ def _suffix(value: str) -> str:
     return value.lower()
 
 
-Part = Annotated[str | list[str] | None, BeforeValidator(_part)]
-Suffix = Annotated[str, AfterValidator(_suffix)]
-Phoneme = Annotated[str, AfterValidator(_phoneme)]
+Part = Annotated[str | list[str] | None, Before(_part)]
+Suffix = Annotated[str, After(_suffix)]
+Phoneme = Annotated[str, After(_phoneme)]
 
 
 @dataclass(frozen=True, kw_only=True)

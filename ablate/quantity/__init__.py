@@ -3,7 +3,8 @@
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BeforeValidator
+
+from ablate.quantity.valid import Before
 
 
 def _whole(value: Any) -> Any:
@@ -11,7 +12,7 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Integer = Annotated[int, BeforeValidator(_whole)]
+Integer = Annotated[int, Before(_whole)]
 Count = Annotated[Integer, Ge(1)]
 NonNegativeInteger = Annotated[Integer, Ge(0)]
 Positive = Annotated[float, Gt(0)]
