@@ -126,6 +126,18 @@ def test_how_threads_wait_is_the_users_to_say(
     assert dict(os.environ) == before
 
 
+def test_a_process_that_has_given_commands_ends_without_a_search_for_cycles() -> None:
+    code = (
+        "import atexit, gc\n"
+        "atexit.register(lambda: print('cycles are', 'left' if gc.get_freeze_count() else 'sought'))\n"
+        "from ablate.command.frame import framed\n"
+        "{}print(framed(lambda _: 0, []), gc.get_freeze_count())"
+    )
+    for command, said in (("", "0 0\ncycles are left\n"), ("framed = lambda *_: 0\n", "0 0\ncycles are sought\n")):
+        done = subprocess.run([sys.executable, "-c", code.format(command)], capture_output=True, text=True, check=True)
+        assert done.stdout == said
+
+
 def test_a_multirun_trains_every_combination(ablate: Command, tiny: list[str], tmp_path: Path) -> None:
     done = ablate(*tiny, "optim=sgd,adamw", "--multirun", "arch=cylinder,pyramid", "study.name=shapes")
     assert done.returncode == 0, done.stderr
