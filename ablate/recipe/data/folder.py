@@ -42,14 +42,25 @@ def files(folder: Path, suffixes: tuple[str, ...], *, recursive: bool) -> list[F
                 if entry.name.startswith("."):
                     continue
                 if entry.name.lower().endswith(suffixes) and entry.is_file():
-                    status = entry.stat()
-                    found.append(File(prefix + entry.name, status.st_size, (status.st_mtime_ns, status.st_ctime_ns)))
+                    found.append(_described(entry, prefix))
                 elif recursive and entry.is_dir() and (own := _identity(entry.stat())) not in around:  # no circle
                     folders.append((f"{prefix}{entry.name}/", {*around, own}))
     if foreign := sorted(file.name for file in found if not _is_text(file.name)):
         names = ", ".join(os.fsencode(name).decode("utf-8", "backslashreplace") for name in foreign[:5])
         raise ValueError(f"{folder}: expected names in UTF-8, found {len(foreign)} others ({names}); rename them")
     return sorted(found)
+
+
+@listing()
+def some_files(folder: Path, suffix: str, number: int) -> list[File]:
+    """Some `number` to twice as many of a folder's files with this suffix, spread over all; the others are not asked.
+
+    Hidden ones are left out. Raises `ValueError` for a folder that can't be read.
+    """
+    with os.scandir(folder) as entries:
+        found = [each for each in entries if each.name.endswith(suffix) and each.name[0] != "." and each.is_file()]
+    found.sort(key=lambda each: each.name)
+    return [_described(each) for each in found[:: max(1, len(found) // number)]]
 
 
 def elsewhere(key: str, root: Path, below: str) -> str:
@@ -63,6 +74,11 @@ def elsewhere(key: str, root: Path, below: str) -> str:
             if (near / below).is_dir():
                 return f"it is {far}, did you mean {key}={near}?"
     return ""
+
+
+def _described(entry: os.DirEntry[str], prefix: str = "") -> File:
+    status = entry.stat()
+    return File(prefix + entry.name, status.st_size, (status.st_mtime_ns, status.st_ctime_ns))
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

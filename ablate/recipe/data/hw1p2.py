@@ -16,7 +16,7 @@ from ablate.recipe.data.cache import Fault, Recordings, Sources, Utterance, cach
 from ablate.recipe.data.content import Content, Track, contents, name_of, readable
 from ablate.recipe.data.corpus import Boundary, Context, Dtype, Name, Split, combined, of_both
 from ablate.recipe.data.fault import OnBadUtterance, noted, settle
-from ablate.recipe.data.folder import File, elsewhere, files, listing
+from ablate.recipe.data.folder import File, elsewhere, files, listing, some_files
 from ablate.recipe.data.left_out import identity, leaving_out
 from ablate.recipe.data.phoneme import PHONEMES, SILENCES, indices, unknown, without_boundaries
 
@@ -70,8 +70,7 @@ class HW1P2:
     def class_names(self) -> list[str]:
         """The phonemes in the order of their classes, silence as some files of the training split spell it."""
         folder = self._folder("train") / "transcript"
-        listed = _files(folder)
-        for file in listed[:: max(1, len(listed) // _ASKED_FILES)]:
+        for file in some_files(folder, ".npy", _ASKED_FILES):
             with contextlib.suppress(ValueError, OSError):
                 spelled = set(_transcript(folder / file.name).tolist())
                 if found := sorted(spelled & set(SILENCES)):
@@ -165,8 +164,7 @@ def _read(folder: Path, found: Sequence[Content], num_mfcc: int, track: Track) -
 
 def _width(split: Path) -> int:
     """Coefficients a frame, as most of some files of a split have them."""
-    listed = _files(split / "mfcc")
-    return _most_common_width(split / "mfcc", tuple(listed[:: max(1, len(listed) // _ASKED_FILES)]))
+    return _most_common_width(split / "mfcc", tuple(some_files(split / "mfcc", ".npy", _ASKED_FILES)))
 
 
 @functools.lru_cache(maxsize=8)

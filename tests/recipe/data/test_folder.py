@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.recipe.data.folder import elsewhere, files
+from ablate.recipe.data.folder import elsewhere, files, some_files
 
 
 def test_files_are_listed_by_suffix(folder: Path) -> None:
@@ -13,6 +13,19 @@ def test_files_are_listed_by_suffix(folder: Path) -> None:
     assert [file.name for file in files(folder, (".npy", ".txt"), recursive=True)] == [
         "a.npy", "b.NPY", "below/d.npy", "c.txt",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [1, 3, 25])
+def test_some_files_are_spread_over_all(number: int, tmp_path: Path) -> None:
+    for name in [*(f"{each:02}.npy" for each in range(40)), ".hidden.npy", "a.txt", "A.NPY"]:
+        (tmp_path / name).write_text(name)
+    (tmp_path / "folder.npy").mkdir()
+    listed = [each for each in files(tmp_path, (".npy",), recursive=False) if each.name.endswith(".npy")]
+    assert len(listed) == 40
+    found = some_files(tmp_path, ".npy", number)
+    assert found == listed[:: 40 // number] and number <= len(found) <= 2 * number
+    with pytest.raises(ValueError, match=r"00.npy: Not a directory; your data"):
+        some_files(tmp_path / "00.npy", ".npy", number)
 
 
 def test_links_to_folders_are_followed_but_not_in_circles(folder: Path, tmp_path: Path) -> None:
