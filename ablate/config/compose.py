@@ -7,7 +7,6 @@ compositions, and each config file is read once. What Hydra offers and we can't 
 from __future__ import annotations
 
 import argparse
-import functools
 import importlib.util
 import os
 import re
@@ -75,7 +74,7 @@ class Composer:
         searched = [path for each in of_hydra if each not in self.of_hydra for path in _paths(each)]
         self._folders = [_absolute("--config-dir", folder) for folder in folders]
         self._folders += [_absolute(_SEARCHPATH, folder) for folder in searched]
-        self._parser = OverridesParser.create()
+        self._parsed: dict[str, Override] = {}
         self._composed = Kept[tuple[str, ...], DictConfig]()
         self._refused: dict[tuple[str, tuple[str, ...]], HydraException] = {}
 
@@ -102,7 +101,7 @@ class Composer:
         for source in self._loader.get_sources():
             if source.provider == "user" and not source.available():
                 raise UserError(f"{_SEARCHPATH}={source.full_path()}: expected a folder or a package, found nothing")
-        self._parser = OverridesParser.create(config_loader=self._loader)
+        self._parser = OverridesParser.create(config_loader=self._loader)  # which expands globs
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -181,7 +180,9 @@ class Composer:
 
     def parsed(self, override: str) -> Override:
         """An override as Hydra reads it."""
-        return self._parser.parse_overrides([override])[0]
+        if override not in self._parsed:
+            self._parsed[override] = self._parser.parse_overrides([override])[0]
+        return self._parsed[override]
 
     def is_sweep(self, override: str) -> bool:
         """Whether an override gives several levels; what can't be read gives none."""
@@ -289,12 +290,11 @@ class Compositions:
 
     def __init__(self, composer: Composer) -> None:
         self._composer = composer
-        self._parse = functools.cache(composer.parsed)
         self._composed = Kept[tuple[str, ...], DictConfig]()
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """As the composer's."""
-        parsed = [self._parse(override) for override in overrides]
+        parsed = [self._composer.parsed(override) for override in overrides]
         values = [each for each in parsed if self._is_plain_value(each)]
         options = tuple(str(each.input_line) for each in parsed if not self._is_plain_value(each))
         if options not in self._composed:

@@ -1,6 +1,5 @@
 """Which known word is meant by one that is not known."""
 
-import difflib
 from collections.abc import Iterable, Sequence
 
 # What other libraries and papers call our options, without underscores and a trailing "lr".
@@ -53,6 +52,8 @@ def guess(word: str, words: Iterable[str]) -> str | None:
     known = list(words)
     if ours := by_another_name(word, known):
         return ours
+    import difflib  # which a command without a mistake does not need
+
     by_case = next((each for each in known if each.lower() == word.lower()), None)
     return by_case or next(iter(difflib.get_close_matches(word, known, n=1)), None)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import configparser
 import logging
-import netrc
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -149,6 +147,8 @@ def _has_cache() -> bool:
 
 def _set_by_command() -> dict[str, str]:
     """What wandb's own commands (`wandb offline`, `wandb init`) have set for this user, or for this folder."""
+    import configparser
+
     here = Path(os.environ.get("WANDB_DIR") or ".")
     user = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
     folder = here / ".wandb" if (here / ".wandb").exists() else here / "wandb"
@@ -164,6 +164,8 @@ def _set_by_command() -> dict[str, str]:
 def _has_api_key() -> bool:
     if os.environ.get("WANDB_API_KEY"):
         return True
+    import netrc
+
     host = urlsplit(server_url() or "").netloc or _SERVER  # with its port, as `wandb login` writes it
     hosts = (_SERVER, _SERVER_BEFORE) if host == _SERVER else (host,)
     files = [os.environ["NETRC"]] if os.environ.get("NETRC") else ["~/.netrc", "~/_netrc"]

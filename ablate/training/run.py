@@ -22,20 +22,19 @@ from ablate.config.settings import Config
 from ablate.display import Screen, line, summary
 from ablate.error import BusyError, TakenError, refusing
 from ablate.interruption import Interruption
-from ablate.record import layout, lookup, store, team, tracking
+from ablate.record import layout, store, team
 from ablate.record.claim import Claim, Claims
 from ablate.record.key import key
 from ablate.record.layout import Layout
 from ablate.record.status import ENDED, End
 from ablate.record.store import RunFolder, Writer
 from ablate.record.team import Elsewhere
-from ablate.record.tracking import Shown, Tracker
 from ablate.record.wandb_settings import choose_mode, not_heeded, sweep_run
-from ablate.training import window
 from ablate.training.job import Job, job_of
 from ablate.training.session import Session
 
 if TYPE_CHECKING:
+    from ablate.record.tracking import Shown, Tracker
     from ablate.training.prepare import Training
 
 Differences = Callable[[Config, Mapping[str, str]], list[str]]
@@ -112,6 +111,8 @@ def attend(run: Run, screen: Screen, session: Session) -> Ended:
     if not (ended := done(run, screen) or done_elsewhere(run, screen)):
         return train(run, screen, session)
     if sweep_run():
+        from ablate.training import window
+
         window.replay(run.config, _shown(run, ended.result), ended.result, ended.folder, screen.announce)
     return ended
 
@@ -137,6 +138,8 @@ def done_elsewhere(run: Run, screen: Screen) -> Ended | None:
     key = run.folder.key
     theirs, problems = team.find(Elsewhere(team.folders(run.config["team"])), key)
     if theirs is None and run.config["study"]["arm"] is None:  # a multirun has asked for all of its runs
+        from ablate.record import lookup
+
         in_wandb, unknown = lookup.ask(run.config, [key])
         theirs = in_wandb.get(key)
         problems += unknown
@@ -154,6 +157,9 @@ def train(run: Run, screen: Screen, session: Session) -> Ended:
 
     Raises `UserError`, and `BusyError` where another process trains it.
     """
+    from ablate.record import tracking
+    from ablate.training import window
+
     mode, reason = choose_mode(run.config["wandb"]["mode"])
     store.check_writable(Layout(Path(run.config["output_dir"])))
     run.folder.check_free()  # before data are loaded for nothing
@@ -238,7 +244,7 @@ def _prepared(run: Run, screen: Screen, session: Session) -> Training:
 def _recorded(run: Run, training: Training, writer: Writer, watched: _Watched) -> Ended:
     """Train, and write the record's end: the result, or how it crashed. The window is closed in any case."""
     from ablate.recipe import arch
-    from ablate.training import machine
+    from ablate.training import machine, window
     from ablate.training.loop import loop
 
     tracker, screen = watched.tracker, watched.screen
@@ -285,6 +291,8 @@ def _say_how_it_ended(run: Run, ended: Ended, tracker: Tracker, screen: Screen, 
 
 
 def _shown(run: Run, measured: Mapping[str, Any]) -> Shown:
+    from ablate.training import window
+
     return window.shown(run.config, run.folder, run.name, run.choices, measured)
 
 

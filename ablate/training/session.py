@@ -12,10 +12,10 @@ from ablate.config.settings import Config
 from ablate.display import Sweep
 from ablate.recipe.data.corpus import drawing_seed
 from ablate.record.dispatch import Dispatch
-from ablate.record.tracking import Server
 
 if TYPE_CHECKING:
     from ablate.recipe.data.table import FrameTable
+    from ablate.record.tracking import Server
 
 _NOT_OF_A_TABLE = ("context", "device_budget")  # the keys of a corpus that its table does not depend on
 
@@ -56,12 +56,18 @@ class Tables:
             del self._made[next(iter(self._made))]
 
 
+def _server() -> Server:
+    from ablate.record.tracking import Server
+
+    return Server()
+
+
 @dataclass
 class Session:
     """Made by each command, so that nothing of it outlives the command; a run sent elsewhere finds a new one there."""
 
     tables: Tables = field(default_factory=Tables)
-    server: Server = field(default_factory=Server)
+    server: Server = field(default_factory=_server)
     sweep: Sweep | None = None  # the bar under which runs show theirs
     dispatch: Dispatch | None = None  # of runs that are launched all at once, here or elsewhere
     gpus: Sequence[str] = ()  # to be dealt out among processes of this machine

@@ -31,7 +31,6 @@ from ablate.recipe.data.corpus import (
     of_both,
     settings_of,
 )
-from ablate.recipe.data.espeak.alignment import align
 from ablate.recipe.data.espeak.format import HOP, NUM_MELS, SAMPLE_RATE_HZ
 from ablate.recipe.data.espeak.sentence import sentence
 from ablate.recipe.data.installed import bits_version
@@ -161,6 +160,7 @@ class Espeak:
         import torch
 
         from ablate.recipe.data.espeak.acoustics import Condition, features
+        from ablate.recipe.data.espeak.alignment import align
 
         utterances = self._utterances(split)
         threads = torch.get_num_threads()
