@@ -16,14 +16,17 @@ from torch import Tensor
 from ablate.recipe.data.table import FrameTable
 
 _SLOTS = 8  # shards on the device at once, of which one is being replaced
+_MOST_PASSES = 4  # of all utterances through the device in an epoch
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """Shards of utterances, and the frames in the order of the epoch's rounds, of which each mixes those of 7 shards.
+    """Shards of utterances, each in each pass in one of them, and the frames in the order of the epoch's rounds.
+
+    A round mixes frames of seven shards.
 
     `rows` (frames,) int32 of the view, `labels` (frames,) uint8, and how many `frames` there are by the end of a round.
-    A shard comes in the round `first`, and leaves after `last`, its frames divided among these.
+    A shard comes in the round `first`, and leaves after `last`, the frames that its pass has of it divided among these.
     """
 
     shards: list[Tensor]
@@ -38,9 +41,10 @@ class Streamed:
     """A split on the host, of which so many bytes of features lie on the device.
 
     An epoch takes the utterances in a random order, in shards, one after the other into the place of the one that has
-    been there longest; a batch's frames are drawn from all shards that are there. `windows` is the overlapping view of
-    them, whose memory stays the same, so that a step on it can be captured. Raises `ValueError` for a budget so small
-    that a batch might need a shard that has left.
+    been there longest; a batch's frames are drawn from all shards that are there. It does so several times, of each
+    utterance with every n-th of its frames, so that what is there for a while is like all of the split, and the last of
+    an epoch too. `windows` is the overlapping view of the shards, whose memory stays the same, so that a step on it can
+    be captured. Raises `ValueError` for a budget so small that a batch might need a shard that has left.
     """
 
     def __init__(self, table: FrameTable, context: int, device: torch.device, budget: int, batch_size: int) -> None:
@@ -50,12 +54,12 @@ class Streamed:
         self._ends = table.lengths.cumsum(0)
         self._batch_size = batch_size
         row = table.features.element_size() * table.num_mfcc
-        longest, shortest, total = int(self._sizes.max()), int(table.lengths.min()), int(self._sizes.sum())
+        longest, total = int(self._sizes.max()), int(self._sizes.sum())
         slot = budget // (_SLOTS * row)
-        # Then even the smallest shard, and hence a round, has a batch's frames, and no step is in three rounds.
-        least = 3 * longest + 2 * math.ceil((batch_size + _SLOTS) * (shortest + 2 * context) / shortest)
-        if slot < least:
-            raise ValueError(f"expected at least {_SLOTS * row * least / 1e9:.2g} GB, {_SLOTS} shards of some batches")
+        self._passes = max((passes for passes in range(1, _MOST_PASSES + 1) if self._least(passes) <= slot), default=0)
+        if not self._passes:
+            least = _SLOTS * row * self._least(1)
+            raise ValueError(f"expected at least {least / 1e9:.2g} GB, {_SLOTS} shards of some batches")
         self._number = math.ceil(total / (slot - longest))
         self._slot = min(slot, total)
         rows, width = _SLOTS * self._slot, (2 * context + 1) * table.num_mfcc
@@ -75,18 +79,14 @@ class Streamed:
 
     def draw(self, generator: torch.Generator) -> Epoch:
         """An epoch's shards and order."""
-        utterances = torch.randperm(len(self._sizes), generator=generator)
-        sizes = self._sizes[utterances]
-        middles = sizes.cumsum(0) - sizes // 2
-        # As many rows in each as can be, so that none is much smaller than the others.
-        of_each = torch.bincount(middles * self._number // int(sizes.sum()), minlength=self._number)
-        shards = list(torch.split(utterances, of_each.tolist()))
+        turns = torch.randint(self._passes, (len(self._sizes),), generator=generator)
+        shards = [shard for _ in range(self._passes) for shard in self._divided(generator)]
         rounds = max(1, len(shards) - _SLOTS + 2)
         first = [max(0, number - _SLOTS + 2) for number in range(len(shards))]
         last = [min(number, rounds - 1) for number in range(len(shards))]
         of_round: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(rounds)]
         for number, shard in enumerate(shards):
-            rows, labels = self._shuffled(shard, generator)
+            rows, labels = self._shuffled(shard, turns[shard] + number // self._number, generator)
             parts = last[number] - first[number] + 1
             rows += number % _SLOTS * self._slot
             for part, some in enumerate(zip(rows.tensor_split(parts), labels.tensor_split(parts), strict=True)):
@@ -131,13 +131,34 @@ class Streamed:
             self.before(step)
             yield rows[step * self._batch_size : (step + 1) * self._batch_size]
 
-    def _shuffled(self, utterances: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The places (frames,) in a slot and the labels (frames,) of a shard's frames, in random order."""
+    def _least(self, passes: int) -> float:
+        """Rows of a slot for so many passes: then even the smallest shard has as many frames as a batch in a pass.
+
+        So has a round, and no step is in three rounds.
+        """
+        frames_a_row = float((self.table.lengths // passes / self._sizes).min())
+        batch = math.ceil((self._batch_size + _SLOTS) / frames_a_row) if frames_a_row else math.inf
+        return 3 * int(self._sizes.max()) + 2 * batch
+
+    def _divided(self, generator: torch.Generator) -> list[Tensor]:
+        """All utterances in random order, in shards of as many rows as can be, so that none is much smaller."""
+        utterances = torch.randperm(len(self._sizes), generator=generator)
+        sizes = self._sizes[utterances]
+        middles = sizes.cumsum(0) - sizes // 2
+        of_each = torch.bincount(middles * self._number // int(sizes.sum()), minlength=self._number)
+        return list(torch.split(utterances, of_each.tolist()))
+
+    def _shuffled(self, utterances: Tensor, turns: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The places (frames,) in a slot and the labels (frames,) of a shard's frames, in random order.
+
+        Of each utterance it is the turn of some frames, as many apart as there are passes.
+        """
         lengths, sizes = self.table.lengths[utterances], self._sizes[utterances]
-        order = torch.randperm(int(lengths.sum()), generator=generator)
-        within = torch.arange(len(order)) - torch.repeat_interleave(lengths.cumsum(0) - lengths, lengths)
+        within = torch.arange(int(lengths.sum())) - torch.repeat_interleave(lengths.cumsum(0) - lengths, lengths)
         places = within + torch.repeat_interleave(sizes.cumsum(0) - sizes, lengths)
         frames = within + torch.repeat_interleave(self._ends[utterances] - lengths, lengths)
+        taken = ((within + torch.repeat_interleave(turns, lengths)) % self._passes == 0).nonzero().flatten()
+        order = taken[torch.randperm(len(taken), generator=generator)]
         return places[order].int(), self.labels[frames[order]]
 
     def _stage(self, number: int, copied: torch.cuda.Event | None) -> None:
