@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 
-from ablate.command.frame import framed
+from ablate.command.frame import end, framed
 from ablate.interruption import as_keyboard_interrupt
 
 COMMANDS = {
@@ -44,7 +44,7 @@ _TOLD = {
 
 def script() -> None:
     """The console script."""
-    sys.exit(main(sys.argv[1:]))
+    end(main(sys.argv[1:]))
 
 
 def main(arguments: list[str]) -> int:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ablate.command.frame import framed
+from ablate.command.frame import end, framed
 from ablate.config.compose import is_of_hydra
 from ablate.error import UserError
 from ablate.record.layout import Layout
@@ -68,4 +68,4 @@ def _wanted(study: Study, arm: str | None) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

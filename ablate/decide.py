@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ablate.command.frame import framed
+from ablate.command.frame import end, framed
 from ablate.config.check import refuse
 from ablate.display import Screen
 from ablate.error import UserError
@@ -79,4 +79,4 @@ def _user() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ablate.command.frame import framed
+from ablate.command.frame import end, framed
 from ablate.config.compose import Composer
 from ablate.config.describe import Described, described_option, described_settings, option_comment, option_text
 from ablate.config.override import canonical_override
@@ -106,4 +106,4 @@ def _tops(composer: Composer) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

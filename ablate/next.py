@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from statistics import fmean
 
-from ablate.command.frame import framed
+from ablate.command.frame import end, framed
 from ablate.config.override import with_list
 from ablate.display import Screen, duration
 from ablate.report.gather import Study, gather
@@ -88,4 +88,4 @@ def _spent(study: Study, key: str) -> float | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

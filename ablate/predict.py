@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablate.command.frame import framed
+from ablate.command.frame import end, framed
 from ablate.config.override import canonical_override, name_of
 from ablate.display import Screen
 from ablate.error import UserError, refusing
@@ -228,4 +228,4 @@ def _write_file(path: Path, content: bytes) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

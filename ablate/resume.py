@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ablate.command.frame import framed
+from ablate.command.frame import end, framed
 from ablate.config.compose import is_of_hydra
 from ablate.config.override import name_of
 from ablate.error import UserError
@@ -52,4 +52,4 @@ def _resume(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

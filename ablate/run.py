@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from ablate.command.diagnosis import mistakes, told_at_once
-from ablate.command.frame import framed
+from ablate.command.frame import end, framed
 from ablate.command.line import Line, complete, read
 from ablate.config.check import refuse
 from ablate.config.compose import OUR_SWEEPER, Composer, is_of_hydra, resolve
@@ -171,4 +171,4 @@ if __name__ == "__main__":
     # By its own name, so that launchers which send the task to other processes can find it there.
     from ablate.run import main as run_main
 
-    sys.exit(run_main())
+    end(run_main())

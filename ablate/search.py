@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ablate.command.frame import framed
+from ablate.command.frame import end, framed
 from ablate.command.line import read
 from ablate.config.check import refuse
 from ablate.config.compose import Composer, is_of_hydra
@@ -44,4 +44,4 @@ def _search(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-from ablate.command.frame import framed
+from ablate.command.frame import end, framed
 from ablate.report.__main__ import show
 from ablate.report.words import progress
 
@@ -17,4 +17,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ablate.command.frame import framed
+from ablate.command.frame import end, framed
 from ablate.config.spelling import nearest
 from ablate.display import Screen
 from ablate.error import IncompleteError, UserError
@@ -73,4 +73,4 @@ def _keys(places: Layout, study: str) -> set[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

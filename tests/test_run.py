@@ -126,14 +126,15 @@ def test_how_threads_wait_is_the_users_to_say(
     assert dict(os.environ) == before
 
 
-def test_a_process_that_has_given_commands_ends_without_a_search_for_cycles() -> None:
+def test_a_process_that_a_command_is_all_of_ends_without_a_search_for_cycles() -> None:
     code = (
         "import atexit, gc\n"
         "atexit.register(lambda: print('cycles are', 'left' if gc.get_freeze_count() else 'sought'))\n"
-        "from ablate.command.frame import framed\n"
-        "{}print(framed(lambda _: 0, []), gc.get_freeze_count())"
+        "from ablate.command.frame import end, framed\n"
+        "print(framed(lambda _: 0, []), gc.get_freeze_count())\n"
+        "{}(0)"
     )
-    for command, said in (("", "0 0\ncycles are left\n"), ("framed = lambda *_: 0\n", "0 0\ncycles are sought\n")):
+    for command, said in (("end", "0 0\ncycles are left\n"), ("exit", "0 0\ncycles are sought\n")):
         done = subprocess.run([sys.executable, "-c", code.format(command)], capture_output=True, text=True, check=True)
         assert done.stdout == said
 

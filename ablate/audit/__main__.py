@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import open_dict
 
 from ablate.command.diagnosis import mistakes, told_at_once
-from ablate.command.frame import framed
+from ablate.command.frame import end, framed
 from ablate.command.line import Line, read
 from ablate.config.check import check_settings, instantiate, refuse
 from ablate.config.compose import Composer, is_of_hydra, resolve
@@ -80,4 +80,4 @@ def _settings(line: Line) -> tuple[Config, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.bench import data, faults, following, gpu, histories, kills, speed, staging, start, study, verdicts
-from ablate.command.frame import framed
+from ablate.command.frame import end, framed
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -119,4 +119,4 @@ def _faults(commands: int, part: float, number_of_kills: int, seed: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ablate.collect import gap, merge, plans, source
-from ablate.command.frame import framed
+from ablate.command.frame import end, framed
 from ablate.display import Screen
 from ablate.error import BusyError, UserError
 from ablate.record import store
@@ -62,4 +62,4 @@ def _merged(places: Layout, folders: Iterable[Path], screen: Screen, *, is_dry: 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

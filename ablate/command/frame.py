@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
 import io
 import logging
@@ -13,6 +12,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NoReturn
 
 from ablate.command.refusal import refusal
 from ablate.display import harmless
@@ -37,8 +37,6 @@ def framed(act: Callable[[list[str]], int], arguments: Sequence[str], *, after_i
     Signals, environment variables, `sys.argv`, logging and the collection of garbage are as before when it returns: a
     process can give several.
     """
-    atexit.unregister(gc.freeze)  # once, however many commands a process gives
-    atexit.register(gc.freeze)  # else Python, as it ends, looks for cycles in all of torch and in all of a run
     with left_as_found():
         try:
             return act(list(arguments))
@@ -54,6 +52,12 @@ def framed(act: Callable[[list[str]], int], arguments: Sequence[str], *, after_i
             code, text = refusal(error) or (1, f"{type(error).__name__}: {error}; {_WHERE_TO_LOOK}")
             _say(text)
             return code
+
+
+def end(code: int) -> NoReturn:
+    """End a process that a command was all of: Python need not look for cycles in all of torch and of a run."""
+    gc.freeze()
+    sys.exit(code)
 
 
 def _say(text: str) -> None:

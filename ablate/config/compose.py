@@ -1,4 +1,4 @@
-"""Configs, composed by Hydra. All that is known of Hydra's inside is known here and in `repository`.
+"""Configs, composed by Hydra. All that is known of Hydra's inside is known here, in `loader` and in `repository`.
 
 A command has one `Composer`: what it was told of folders, of the primary config and of `hydra.*` holds for each of its
 compositions, and each config file is read once. What Hydra offers and we can't keep in all of them is refused.

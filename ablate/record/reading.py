@@ -239,7 +239,7 @@ def utterances(run: Path) -> list[Utterance]:
     """The counts of each validation utterance in the best epoch. Raises `UserError` where they are malformed."""
 
     def parse(content: bytes) -> list[Utterance]:
-        table = csv.DictReader(io.StringIO(content.decode(), newline=""))
+        table = csv.DictReader(io.StringIO(content.decode(), newline=""), restkey="more")
         found = [valid(Utterance, row, strict=False) for row in table]
         if wrong := next((each for each in found if each["correct"] > each["frames"]), None):
             raise ValueError(f"{wrong['name']} has {wrong['correct']} correct of {wrong['frames']} frames")

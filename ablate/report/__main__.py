@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from ablate.command.frame import framed
+from ablate.command.frame import end, framed
 from ablate.display import Screen
 from ablate.error import UserError
 from ablate.record.layout import Layout
@@ -67,4 +67,4 @@ def _page(asked: Asked, study: Study) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

@@ -119,6 +119,28 @@ def test_records_are_checked_as_pydantic_checks_them(kind: Any, data: st.DataObj
         assert found == outcome(pydantics_valid, kind, value, strict=strict)
 
 
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_no_number_of_a_record_is_infinite_or_none(number: float) -> None:
+    result = {"key": "a", "status": "finished", "metrics": {"val/accuracy": 1.0}}
+    plan = {"study": "a", "plan_id": "b", "design": "grid", "baseline": "c", "cells": []}
+    command = {"config_name": "config", "folders": [], "overrides": []}
+    changes: list[tuple[Any, dict[str, Any], dict[str, Any]]] = [
+        *((reading.Result, result, {name: number}) for name in ("seconds", "cost", "frames_per_second")),
+        (reading.Result, result, {"metrics": {"val/accuracy": 1.0, "val/loss": number}}),
+        (
+            list[reading.FoundRecord],
+            {"key": "a", "place": "b", "result": result},
+            {"result": result | {"cost": number}},
+        ),
+        (reading.PlanRecord, plan, {"margin": number}),
+        (reading.CommandRecord, command, {"stages": {"a": number}}),
+    ]
+    for kind, sound, wrong in changes:
+        valid(kind, sound)
+        with pytest.raises(pydantic.ValidationError, match="finite number"):
+            valid(kind, {**sound, **wrong})
+
+
 def record(kind: Any, data: st.DataObject) -> Any:
     """Something like a record of this kind: each field sound, or not, or not there."""
     if typing.get_origin(kind) is list:
