@@ -127,11 +127,6 @@ def test_no_number_of_a_record_is_infinite_or_none(number: float) -> None:
     changes: list[tuple[Any, dict[str, Any], dict[str, Any]]] = [
         *((reading.Result, result, {name: number}) for name in ("seconds", "cost", "frames_per_second")),
         (reading.Result, result, {"metrics": {"val/accuracy": 1.0, "val/loss": number}}),
-        (
-            list[reading.FoundRecord],
-            {"key": "a", "place": "b", "result": result},
-            {"result": result | {"cost": number}},
-        ),
         (reading.PlanRecord, plan, {"margin": number}),
         (reading.CommandRecord, command, {"stages": {"a": number}}),
     ]
