@@ -230,7 +230,7 @@ def _valid(prefix: str, values: Mapping[str, Any], hints: Hints, problems: list[
             try:
                 found[name] = valid(hint, value)
             except ValidationError as error:
-                problems += _problems(f"{prefix}{name}", error)
+                problems += _problems(f"{prefix}{name}", value, error)
                 found[name] = value
     return found
 
@@ -244,18 +244,19 @@ def _unknown(prefix: str, name: str, value: object, hints: Hints) -> str:
     return f"unknown key; {nearest(name, hints)}"
 
 
-def _problems(key: str, error: ValidationError) -> list[str]:
+def _problems(key: str, value: object, error: ValidationError) -> list[str]:
     """What is wrong with a value, a line for each of its places; of a union, by the branch that fits it best."""
     errors = [dict(each) for each in error.errors()]
     of_another_type = [each for each in errors if not str(each["type"]).endswith("_type")]
-    return [_problem(key, each) for each in (of_another_type if len(errors) > 1 and of_another_type else errors)]
+    return [_problem(key, value, each) for each in (of_another_type if len(errors) > 1 and of_another_type else errors)]
 
 
-def _problem(key: str, error: Mapping[str, Any]) -> str:
+def _problem(key: str, value: object, error: Mapping[str, Any]) -> str:
     found, position = error["input"], list(error["loc"])
     if position[-1:] == ["[key]"]:
         return f"{key}: its key {found!r} is no text to YAML, which takes some words and numbers for values; quote it"
     path = "".join(f"[{place}]" for place in position if not _is_branch(place))
+    found = found if path else value  # as it was given, and not what `Before` has made of it
     said = re.sub(r"Value error, | after validation, not \d+", "", error["msg"])
     said = re.sub("Input should be|(String|List) should have", "expected", said)
     return f"{key}{path}: {said}, found {found!r}{_hint(key, error)}"

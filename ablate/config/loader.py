@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from ablate.config.kept import Kept
 from ablate.config.repository import Files
 
-_Part = tuple[str | None, str | None, bool]  # a file's path, its package, whether it is the primary config
+_Part = tuple[str | None, str | None]  # a file's path, and its package
 
 
 class Loader(ConfigLoaderImpl):
@@ -37,7 +37,7 @@ class Loader(ConfigLoaderImpl):
         return self.files.get_group_options(group_name, results_filter)
 
     def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
-        asked = tuple((each.config_path, each.package, each.primary) for each in defaults)
+        asked = tuple((each.config_path, each.package) for each in defaults)
         if asked not in self._merged:
             self._merged[asked] = super()._compose_config_from_defaults_list(defaults, repo)
         return self._merged[asked]

@@ -122,11 +122,11 @@ def _table(kind: type) -> CoreSchema:
 
 
 def _dataclass(kind: type) -> CoreSchema:
-    hints, fields = typing.get_type_hints(kind, include_extras=True), []
+    hints, fields = typing.get_type_hints(kind, include_extras=True), list[core_schema.DataclassField]()
     for each in dataclasses.fields(kind):
         schema = _schema(hints[each.name])
         if each.default is not dataclasses.MISSING:
             schema = core_schema.with_default_schema(schema, default=each.default)
         fields.append(core_schema.dataclass_field(each.name, schema))
     arguments = core_schema.dataclass_args_schema(kind.__name__, fields)
-    return core_schema.dataclass_schema(kind, arguments, [each.name for each in dataclasses.fields(kind)])
+    return core_schema.dataclass_schema(kind, arguments, [each["name"] for each in fields])

@@ -53,6 +53,8 @@ def refused(*overrides: str) -> str:
         (["data.rate=[1,1e9]"], "data.rate[0]: expected greater than or equal to 80"),
         (["precision=fp8"], "precision: expected 'fp32', 'tf32', 'bf16' or 'fp16', found 'fp8'"),
         (["team.member=0"], "team.member: expected greater than or equal to 1, found 0"),
+        (["epochs=1e300"], "epochs: expected less than or equal to 1000000, found 1e+300"),
+        (["study.seeds=0.0"], "study.seeds: expected greater than or equal to 1, found 0.0"),
         (["seed=-1"], "seed: expected greater than or equal to 0, found -1"),
         (["arch.width=8", "arch.num_params=5e6"], "arch.width and arch.num_params are both given"),
     ],

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.default_element import ResultDefault
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -47,6 +48,14 @@ def test_a_command_composes_as_hydra_does() -> None:
                 assert everything(found) == everything(expected), given
                 OmegaConf.set_readonly(found.arch, True)  # what a caller does to his own
                 found.optimizer._target_ = "of nobody else"
+
+
+def test_a_file_at_another_place_is_merged_there() -> None:
+    with Composer() as composer:
+        for package in ("optimizer", "elsewhere.below"):
+            part = ResultDefault(config_path="optimizer/sgd", package=package)
+            merged = composer._loader._compose_config_from_defaults_list([part], composer._loader.repository)
+            assert OmegaConf.select(merged, f"{package}._target_").endswith(".sgd")
 
 
 def test_options_of_a_users_own_folder_are_listed_with_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

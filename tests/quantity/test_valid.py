@@ -1,4 +1,7 @@
-"""Values are checked as all of pydantic checks them: the same are taken, in the same types, the others for the same."""
+"""Values are checked as all of pydantic checks them: the same are taken, in the same types, the others for the same.
+
+But that limits are of what `Before` has made of a value, wherever it stands; pydantic's are of what it stands behind.
+"""
 
 from __future__ import annotations
 
