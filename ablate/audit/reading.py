@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ablate.audit.alignment import Classes, Fit, best_shift
 from ablate.audit.finding import Finding
@@ -18,6 +18,7 @@ from ablate.error import UserError, refusing
 from ablate.recipe.data.cache import DamagedError, Recordings
 from ablate.recipe.data.content import Track
 from ablate.recipe.data.corpus import Audible, Corpus, Split, of_both
+from ablate.recipe.data.threads import single_thread
 
 _MOST_READINGS = 3  # each split's file in the cache may be damaged
 _FEWEST_UTTERANCES = 20  # to train on, from which classes are known well enough to judge labels by
@@ -64,14 +65,8 @@ def audit(corpus: Corpus, cache: Path, track: Track) -> Audit:
     """
     for _ in range(_MOST_READINGS):
         recordings, not_there = _recordings(corpus, cache, track)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # more are slower here
-        try:
+        with suppress(DamagedError), single_thread():  # a damaged file is gone, and made anew; more threads are slower
             return _audited(corpus, recordings, not_there)
-        except DamagedError:  # the file is gone, and is made anew
-            continue
-        finally:
-            torch.set_num_threads(threads)
     raise UserError("output_dir: the cache in it is damaged as soon as it is made; is its disk sound?")
 
 

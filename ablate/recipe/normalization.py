@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, TypeVar
 
 import torch
 from annotated_types import Len
@@ -17,6 +17,7 @@ from torch import Tensor
 from ablate.quantity import Count
 
 Statistics = Mapping[str, Tensor]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Normalization:
 class Speech(Protocol):
     """What a normalization is fitted on."""
 
-    def utterances(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Features (frames, mfcc) and labels (frames,) of each utterance, as often as they are asked for."""
+    def map(self, make: Callable[[Tensor, Tensor], Made]) -> Iterator[Made]:
+        """What is made of each utterance's features (frames, mfcc) and labels (frames,), as often as it is asked."""
 
 
 Fit = Speech | Statistics
@@ -121,17 +122,17 @@ def _fitted(train: Fit, fit: Callable[[Speech], Statistics]) -> Statistics:
 def _moments(train: Speech) -> Statistics:
     """Mean and population deviation (mfcc,) of each coefficient over all frames."""
     frames, total = 0, torch.zeros(())
-    for features, _ in train.utterances():
-        frames += len(features)
-        total = total + features.sum(0, dtype=torch.float64)
+    for number, part in train.map(lambda features, _: (len(features), features.sum(0, dtype=torch.float64))):
+        frames += number
+        total = total + part
     mean = total / frames
-    squares = ((features.double() - mean).square().sum(0) for features, _ in train.utterances())
+    squares = train.map(lambda features, _: (features.double() - mean).square().sum(0))
     return {"mean": mean, "deviation": (sum(squares, torch.zeros(())) / frames).sqrt()}
 
 
 def _extremes(train: Speech) -> Statistics:
     """Least and largest value (mfcc,) of each coefficient."""
-    extremes = torch.stack([torch.stack(features.aminmax(dim=0)) for features, _ in train.utterances()])
+    extremes = torch.stack(list(train.map(lambda features, _: torch.stack(features.aminmax(dim=0)))))
     return {"minima": extremes[:, 0].amin(0), "maxima": extremes[:, 1].amax(0)}
 
 

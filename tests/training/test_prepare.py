@@ -137,7 +137,7 @@ def test_data_that_change_and_change_back_while_they_are_loaded_are_refused(
 
     monkeypatch.setattr(HW1P2, "load", interfering)
     overrides = ["data=hw1p2", f"data.root={root}", "batch_size=32", "normalization=none"]
-    with pytest.raises(UserError, match="data: files have changed since the run began"):
+    with pytest.raises(UserError, match="data: files changed while they were read"):
         prepared(overrides, tmp_path)
     training, _ = prepared(overrides, tmp_path)
     assert next(training.val.table.utterances())[0].tolist() == whole.tolist()

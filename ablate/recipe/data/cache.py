@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 from ablate.error import clipped
 from ablate.file import check_plain, write_atomically
@@ -26,6 +26,9 @@ _FORMAT = 2  # of the file, and of what is checked before an utterance gets into
 _SUFFIX = ".frames"
 _LENGTH_BYTES = 8  # of the first number at the file's end: how long the index before it is
 _CHECKSUM_BYTES = 4  # of the last one, the index's
+_AT_ONCE = 64  # utterances that a thread takes
+
+Made = TypeVar("Made")
 
 
 class DamagedError(Exception):
@@ -126,6 +129,28 @@ class Recordings:
             raise ValueError(f"data.fraction={fraction:g}: all that it takes is bad ({number}); take more")
         return part
 
+    def map(self, make: Callable[..., Made], *others: Sequence[Any]) -> Iterator[Made]:
+        """What `make` makes of each utterance's features and labels, in their order, with its items of `others`.
+
+        They are shared out to as many threads as torch has, so that each has one for what it computes. Raises as
+        `utterances` does.
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        from ablate.recipe.data.threads import single_thread
+
+        sound = self._sound
+
+        def made(start: int) -> list[Made]:
+            taken = slice(start, start + _AT_ONCE)
+            part = dataclasses.replace(self, entries=tuple(sound[taken]))
+            each = zip(part.utterances(), *(other[taken] for other in others), strict=True)
+            return [make(*utterance, *more) for utterance, *more in each]
+
+        with single_thread() as threads, ThreadPoolExecutor(threads) as pool:
+            for several in pool.map(made, range(0, len(sound), _AT_ONCE)):
+                yield from several
+
     def utterances(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Each sound utterance's features (frames, mfcc) float32 and labels (frames,) uint8, the caller's own.
 
@@ -154,14 +179,17 @@ class Recordings:
 
 
 def cached(
-    path: Path, look: Callable[[], Sources], num_mfcc: int, make: Callable[[Sources], Iterable[Utterance | Fault]]
+    path: Path,
+    sources: Sources,
+    num_mfcc: int,
+    make: Callable[[], Iterable[Utterance | Fault]],
+    look: Callable[[], Sources],
 ) -> Recordings:
-    """The split at `path`, made if what stands there is not whole, of another identity or of another version.
+    """The split at `path`, made if what stands there is not whole, of other sources or of another version.
 
-    `look` finds its sources. Utterances are written as they are made, never held together. Raises `ValueError` if
-    their sources are touched meanwhile.
+    Utterances are written as they are made, never held together. Raises `ValueError` if by then `look` finds other
+    sources.
     """
-    sources = look()
     if found := _open(path, sources.identity, num_mfcc):
         return found
     from filelock import FileLock
@@ -172,7 +200,7 @@ def cached(
         if found := _open(path, sources.identity, num_mfcc):
             return found
         with write_atomically(path) as file:
-            _write(file, sources.identity, num_mfcc, make(sources))
+            _write(file, sources.identity, num_mfcc, make())
             if look() != sources:
                 raise ValueError("data: files changed while they were read; give the same command again")
     found = _open(path, sources.identity, num_mfcc)

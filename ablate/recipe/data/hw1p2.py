@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Literal
 from ablate.quantity import Positive, PositiveFraction
 from ablate.recipe.data.cache import Fault, Recordings, Sources, Utterance, cached
 from ablate.recipe.data.content import Content, Track, contents, name_of, readable
-from ablate.recipe.data.corpus import Boundary, Context, Dtype, Name, Split, combined, of_both
-from ablate.recipe.data.fault import OnBadUtterance, noted, settle
+from ablate.recipe.data.corpus import Boundary, Context, Dtype, Name, Split
+from ablate.recipe.data.fault import OnBadUtterance, noted
+from ablate.recipe.data.file_corpus import FileCorpus
 from ablate.recipe.data.folder import File, elsewhere, files, listing, some_files
-from ablate.recipe.data.left_out import identity, leaving_out
+from ablate.recipe.data.left_out import leaving_out
 from ablate.recipe.data.phoneme import PHONEMES, SILENCES, indices, unknown, without_boundaries
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _ASKED_FILES = 25
 
 
 @dataclass(frozen=True, kw_only=True)
-class HW1P2:
+class HW1P2(FileCorpus):
     """The course's corpus, or one of your own in its layout.
 
     An `mfcc` file is a float array (frames, mfcc), its `transcript` a string array (frames,), with or without
@@ -52,24 +53,13 @@ class HW1P2:
         """From frame to frame, as in all of the course's terms; the files don't say it."""
         return 0.010
 
-    def fingerprint(self, cache: Path, track: Track) -> str:
-        """A hash over (split, relative name, size, content) of all files of the training and validation splits.
-
-        What is left out of them is in it too.
-        """
-
-        def of(split: Split) -> str:
-            return identity(_sources(self._folder(split), cache, track).identity, self.leave_out, split)
-
-        return combined(*of_both(of))
-
     def num_mfcc(self) -> int:
         """Coefficients a frame, as most of some files of the training split have them."""
-        return _width(self._folder("train"))
+        return _width(self.folder("train"))
 
     def class_names(self) -> list[str]:
         """The phonemes in the order of their classes, silence as some files of the training split spell it."""
-        folder = self._folder("train") / "transcript"
+        folder = self.folder("train") / "transcript"
         for file in some_files(folder, ".npy", _ASKED_FILES):
             with contextlib.suppress(ValueError, OSError):
                 spelled = set(_transcript(folder / file.name).tolist())
@@ -78,25 +68,31 @@ class HW1P2:
         return list(PHONEMES)
 
     def whole(self, split: Split, *, cache: Path, track: Track) -> Recordings:
-        """The split, read and checked in the first place, and from the cache as long as its files stay the same."""
-        folder = self._folder(split)
+        """The split, read and checked in the first place, and from the cache as long as it is of the same files."""
+        folder = self.folder(split)
         num_mfcc = _width(folder) if split == "test" else self.num_mfcc()  # a test needs no training split
         found = cached(
             cache / f"hw1p2-{_name(folder)}.frames",
-            lambda: _sources(folder, cache, track),
+            seen := self.seen(split, cache, track),
             num_mfcc,
-            lambda sources: _read(folder, sources.files, num_mfcc, track),
+            lambda: _read(folder, seen.files, num_mfcc, track),
+            lambda: self.look(split, cache, track),
         )
         return leaving_out(found, self.leave_out, split)
 
-    def load(self, split: Split, *, seed: int, cache: Path, track: Track) -> Recordings:
-        """The split's sound utterances; of the training split, the fraction that the seed draws."""
-        whole = self.whole(split, cache=cache, track=track)
-        settle(whole, self._folder(split), self.on_bad_utterance)
-        return whole.part(self.fraction, seed) if split == "train" else whole
+    def look(self, split: Split, cache: Path, track: Track) -> Sources:
+        """All files of the split; asking again reads none of them."""
+        folder = self.folder(split)
+        parts = [part for part in ("mfcc", "transcript") if (folder / part).is_dir()]
+        listed = [file._replace(name=f"{part}/{file.name}") for part in parts for file in _files(folder / part)]
+        if not listed:
+            raise ValueError(f"{folder}: an empty split: expected .npy files in mfcc and transcript, found none")
+        found = contents(folder, listed, cache / f"hw1p2-{_name(folder)}.json", track)
+        return Sources(name_of([content.line for content in found]), found)
 
     @listing()
-    def _folder(self, split: Split) -> Path:
+    def folder(self, split: Split) -> Path:
+        """The split's own in `root`."""
         root, name = Path(self.root).expanduser(), {"train": self.train, "val": self.val, "test": self.test}[split]
         needed = ("mfcc",) if split == "test" else ("mfcc", "transcript")
         if not root.is_dir():
@@ -106,16 +102,6 @@ class HW1P2:
             found = ", ".join(sorted(entry.name for entry in root.iterdir())[:8]) or "nothing"
             raise ValueError(f"data.root={self.root}: expected {expected}, found {found}; {_hint(root, split, name)}")
         return root / name
-
-
-def _sources(folder: Path, cache: Path, track: Track) -> Sources:
-    """All files of a split; asking again reads none of them."""
-    parts = [part for part in ("mfcc", "transcript") if (folder / part).is_dir()]
-    listed = [file._replace(name=f"{part}/{file.name}") for part in parts for file in _files(folder / part)]
-    if not listed:
-        raise ValueError(f"{folder}: an empty split: expected .npy files in mfcc and transcript, found none")
-    found = contents(folder, listed, cache / f"hw1p2-{_name(folder)}.json", track)
-    return Sources(name_of([content.line for content in found]), found)
 
 
 def _hint(root: Path, split: Split, name: str) -> str:

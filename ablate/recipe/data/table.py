@@ -68,11 +68,15 @@ class FrameTable:
         """The recordings' table: each utterance normalized in float32, then rounded to the table's type."""
         names = recordings.names
         table = FrameTable.blank(names, recordings.lengths, recordings.num_mfcc, boundary, dtype)
-        places = zip(table.utterances(), recordings.utterances(), strict=True)
-        for (features, labels), (read, classes) in track(places, len(names), "loading"):
+
+        def fill(read: Tensor, classes: Tensor, place: tuple[Tensor, Tensor]) -> None:
+            features, labels = place
             normalize(read)
             features.copy_(read)
             labels.copy_(classes)
+
+        for _ in track(recordings.map(fill, list(table.utterances())), len(names), "loading"):
+            pass
         return dataclasses.replace(
             table,
             speakers=tuple(recordings.speaker_of_each),

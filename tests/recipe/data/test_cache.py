@@ -3,12 +3,14 @@
 import contextlib
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from filelock import FileLock
+from torch import Tensor
 
 from ablate.recipe.data import cache
 from ablate.recipe.data.cache import DamagedError, Fault, Recordings, Sources, Utterance, cached
@@ -18,11 +20,7 @@ from ablate.recipe.data.folder import File
 LENGTHS = (5, 1, 3)
 
 
-def look() -> Sources:
-    return Sources("identity")
-
-
-def made(sources: Sources | None = None, value: float = 0.0) -> Iterator[Utterance | Fault]:
+def made(value: float = 0.0) -> Iterator[Utterance | Fault]:
     for number, length in enumerate(LENGTHS):
         features = np.full((length, 2), value + number, np.float32)
         yield Utterance(f"{number}-é\udcff", str(number), features, np.full(length, number, np.uint8))
@@ -34,59 +32,93 @@ def touched(time_ns: int) -> Content:
     return Content(File("a", 1, (0, time_ns)), "digest")
 
 
+def split(path: Path, make: Callable[[], Iterator[Utterance | Fault]] = made, identity: str = "identity") -> Recordings:
+    return cached(path, Sources(identity), 2, make, lambda: Sources(identity))
+
+
 def values(recordings: Recordings) -> list[float]:
     return [float(features[0, 0]) for features, _ in recordings.utterances()]
 
 
 def test_it_holds_what_was_put_into_it(tmp_path: Path) -> None:
-    recordings = cached(tmp_path / "a.frames", look, 2, made)
+    recordings = split(tmp_path / "a.frames")
     assert recordings.names == ["0-é\udcff", "1-é\udcff", "2-é\udcff"] and recordings.lengths == list(LENGTHS)
     assert recordings.faults == {"1-z": ["broken", "missing"]} and recordings.speakers == {"0", "1", "2"}
     for number, (features, labels) in enumerate(recordings.utterances()):
         assert features.tolist() == [[number, number]] * LENGTHS[number] and labels.tolist() == [number] * len(labels)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_what_is_made_of_each_comes_in_their_order_with_its_items_of_the_others(threads: int, tmp_path: Path) -> None:
+    number = 3 * cache._AT_ONCE + 1
+
+    def many() -> Iterator[Utterance | Fault]:
+        for i in range(number):
+            yield Utterance(f"{i:03d}", "a", np.full((i % 7 + 1, 2), i, np.float32), np.full(i % 7 + 1, i, np.uint8))
+            yield Fault(f"{i:03d}-bad", "a", ("broken",))
+
+    def make(features: Tensor, labels: Tensor, letter: str, more: int) -> tuple[float, int, int, str, int, int]:
+        return float(features.mean()), int(labels[-1]), len(features), letter, more, torch.get_num_threads()
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = list(split(tmp_path / "a.frames", many).map(make, ["x"] * number, range(number)))
+    finally:
+        torch.set_num_threads(before)
+    assert found == [(i, i % 256, i % 7 + 1, "x", i, 1) for i in range(number)]
+
+
+def test_a_damaged_utterance_ends_what_is_made_of_each(tmp_path: Path) -> None:
+    recordings = split(tmp_path / "a.frames")
+    content = recordings.path.read_bytes()
+    recordings.path.write_bytes(content[:47] + b"x" + content[48:])
+    with pytest.raises(DamagedError, match=r"a.frames: 1-.* is not what was written there"):
+        list(recordings.map(lambda features, labels: None))
+    assert not recordings.path.exists()
+
+
 def test_it_is_made_once(tmp_path: Path) -> None:
-    first = cached(tmp_path / "a.frames", look, 2, made)
-    assert values(cached(first.path, look, 2, lambda _: made(value=9.0))) == values(first)
+    first = split(tmp_path / "a.frames")
+    assert values(split(first.path, lambda: made(value=9.0))) == values(first)
 
 
 def test_of_another_identity_or_size_it_is_made_anew(tmp_path: Path) -> None:
     path = tmp_path / "a.frames"
-    cached(path, look, 2, made)
-    assert values(cached(path, lambda: Sources("other"), 2, lambda _: made(value=9.0))) == [9, 10, 11]
+    split(path)
+    assert values(split(path, lambda: made(value=9.0), "other")) == [9, 10, 11]
 
 
 def test_of_another_version_it_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.frames"
-    cached(path, look, 2, made)
+    split(path)
     monkeypatch.setattr(cache, "_FORMAT", cache._FORMAT + 1)
-    assert values(cached(path, look, 2, lambda _: made(value=9.0))) == [9, 10, 11]
+    assert values(split(path, lambda: made(value=9.0))) == [9, 10, 11]
 
 
 def test_cut_short_anywhere_or_foreign_it_is_made_anew(tmp_path: Path) -> None:
     path = tmp_path / "a.frames"
-    cached(path, look, 2, made)
+    split(path)
     whole = path.read_bytes()
     broken = [whole[:size] for size in range(len(whole))]
     foreign = [whole[1:], whole[7:], whole + b"\0", b"\xff" * 100, b"[]" + (2).to_bytes(8, "little")]
     for content in [*broken, *foreign]:
         path.write_bytes(content)
-        assert cached(path, look, 2, made).path.read_bytes() == whole
+        assert split(path).path.read_bytes() == whole
 
 
 def test_whichever_bit_changes_the_next_reader_makes_it_anew_or_says_so(tmp_path: Path) -> None:
     path = tmp_path / "a.frames"
-    recordings = cached(path, look, 2, made)
+    recordings = split(path)
     whole = path.read_bytes()
     for position in range(len(whole)):
         broken = bytearray(whole)
         broken[position] ^= 1
         path.write_bytes(broken)
         with contextlib.suppress(DamagedError):
-            list(cached(path, look, 2, made).utterances())
+            list(split(path).utterances())
             assert path.read_bytes() == whole
-        list(cached(path, look, 2, made).utterances())
+        list(split(path).utterances())
         assert path.read_bytes() == whole
     with pytest.raises(DamagedError, match=r"a.frames: 1-.* is not what was written there"):
         path.write_bytes(whole[:47] + b"x" + whole[48:])
@@ -97,37 +129,37 @@ def test_whichever_bit_changes_the_next_reader_makes_it_anew_or_says_so(tmp_path
 
 @pytest.mark.parametrize("now", [Sources("identity", [touched(2)]), Sources("other", [touched(1)])])
 def test_what_is_touched_while_it_is_read_is_not_kept(now: Sources, tmp_path: Path) -> None:
-    seen = iter([Sources("identity", [touched(1)]), now])
+    before = Sources("identity", [touched(1)])
     with pytest.raises(ValueError, match="changed while they were read"):
-        cached(tmp_path / "a.frames", lambda: next(seen), 2, made)
+        cached(tmp_path / "a.frames", before, 2, made, lambda: now)
     assert not (tmp_path / "a.frames").exists()
 
 
 def test_what_fails_or_is_killed_leaves_nothing_behind(tmp_path: Path) -> None:
     path = tmp_path / "a.frames"
 
-    def failing(sources: Sources) -> Iterator[Utterance | Fault]:
+    def failing() -> Iterator[Utterance | Fault]:
         yield from made()
         raise RuntimeError("planted")
 
     with pytest.raises(RuntimeError):
-        cached(path, look, 2, failing)
+        split(path, failing)
     assert [file.name for file in tmp_path.iterdir()] == ["a.frames.lock"]
     for name in ("a", "b", "c"):
         (tmp_path / f".{name}.frames.1234.tmp").write_bytes(b"of a killed process, or of one that works")
     with FileLock(tmp_path / "c.frames.lock"):
-        cached(path, look, 2, made)
+        split(path)
     left = {file.name for file in tmp_path.iterdir() if not file.name.endswith(".lock")}
     assert left == {"a.frames", ".c.frames.1234.tmp"}
 
 
 def _ask(path: Path) -> None:
-    def slowly(sources: Sources) -> Iterator[Utterance | Fault]:
+    def slowly() -> Iterator[Utterance | Fault]:
         with (path.parent / "makers").open("a") as makers:
             makers.write(f"{os.getpid()}\n")
         yield from made()
 
-    assert values(cached(path, look, 2, slowly)) == [0, 1, 2]
+    assert values(split(path, slowly)) == [0, 1, 2]
 
 
 def test_of_several_processes_one_makes_it(tmp_path: Path) -> None:

@@ -79,7 +79,8 @@ def recorded(lengths: list[int], folder: Path) -> Recordings:
         Utterance(f"{i}-a", str(i), draw.normal(100, 9, (length, 3)).astype(np.float32), np.full(length, i, np.uint8))
         for i, length in enumerate(lengths)
     ]
-    return cached(folder / "a.frames", lambda: Sources("identity"), 3, lambda _: [*made, Fault("x", "x", ("broken",))])
+    sources = Sources("identity")
+    return cached(folder / "a.frames", sources, 3, lambda: [*made, Fault("x", "x", ("broken",))], lambda: sources)
 
 
 @pytest.mark.parametrize("boundary", ["zero", "bleed"])

@@ -13,7 +13,7 @@ from ablate.quantity import Count, Integer, Positive, PositiveFraction
 from ablate.quantity.valid import After, Before
 from ablate.recipe.data.aligned import segment
 from ablate.recipe.data.aligned.tree import Paths, Tree
-from ablate.recipe.data.cache import Fault, Recordings, Utterance, cached
+from ablate.recipe.data.cache import Fault, Recordings, Sources, Utterance, cached
 from ablate.recipe.data.content import Content, Track, name_of, readable
 from ablate.recipe.data.corpus import (
     NOT_OF_THE_FILES,
@@ -22,13 +22,12 @@ from ablate.recipe.data.corpus import (
     Dtype,
     Name,
     Split,
-    combined,
-    of_both,
     settings_of,
 )
-from ablate.recipe.data.fault import OnBadUtterance, noted, settle
+from ablate.recipe.data.fault import OnBadUtterance, noted
+from ablate.recipe.data.file_corpus import FileCorpus
 from ablate.recipe.data.installed import bits_version
-from ablate.recipe.data.left_out import identity, leaving_out
+from ablate.recipe.data.left_out import leaving_out
 from ablate.recipe.data.phoneme import PHONEMES
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ Phoneme = Annotated[str, After(_phoneme)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Aligned:
+class Aligned(FileCorpus):
     """Audio files, each with its alignment: a TextGrid, as MFA writes it, or a .PHN, as TIMIT has it.
 
     A split is a folder, or a list of speakers anywhere below `root`. A segment's label is the phoneme that `labels`
@@ -102,17 +101,6 @@ class Aligned:
             if self._samples(getattr(self, name)) < 1:
                 raise ValueError(f"data.{name}={getattr(self, name)}: shorter than a sample of data.sample_rate_hz")
 
-    def fingerprint(self, cache: Path, track: Track) -> str:
-        """A hash over (split, relative name, size, content) of the training and validation splits' files.
-
-        What is left out of them is in it too.
-        """
-
-        def of(split: Split) -> str:
-            return identity(self._tree(split).sources(cache, track).identity, self.leave_out, split)
-
-        return combined(*of_both(of))
-
     def num_mfcc(self) -> int:
         """Coefficients a frame."""
         return self.n_mfcc
@@ -129,17 +117,20 @@ class Aligned:
         places = [str(tree.audio.resolve()), str(tree.alignments.resolve()), tree.speakers]
         found = cached(
             cache / f"aligned-{name_of([places, settings, versions])}.frames",
-            lambda: tree.sources(cache, track),
+            seen := self.seen(split, cache, track),
             self.n_mfcc,
-            lambda sources: self._read(tree, sources.files, track),
+            lambda: self._read(tree, seen.files, track),
+            lambda: self.look(split, cache, track),
         )
         return leaving_out(found, self.leave_out, split)
 
-    def load(self, split: Split, *, seed: int, cache: Path, track: Track) -> Recordings:
-        """The split's sound utterances; of the training split, the fraction that the seed draws."""
-        whole = self.whole(split, cache=cache, track=track)
-        settle(whole, self._tree(split).audio, self.on_bad_utterance)
-        return whole.part(self.fraction, seed) if split == "train" else whole
+    def look(self, split: Split, cache: Path, track: Track) -> Sources:
+        """All files of the split; asking again reads none of them."""
+        return self._tree(split).sources(cache, track)
+
+    def folder(self, split: Split) -> Path:
+        """Where the split's audio is."""
+        return self._tree(split).audio
 
     def waveforms(self, split: Split, names: Collection[str]) -> Iterator[tuple[str, Tensor]]:
         """The samples of each of these utterances, as their files have them."""
@@ -161,9 +152,8 @@ class Aligned:
 
     def _read(self, tree: Tree, found: Sequence[Content], track: Track) -> Iterator[Utterance | Fault]:
         """Every utterance of the split, or all that is wrong with its files."""
-        import torch
-
         from ablate.recipe.data.mfcc import mfcc
+        from ablate.recipe.data.threads import single_thread
 
         try:
             to_features = mfcc(
@@ -176,13 +166,9 @@ class Aligned:
         except ValueError as error:
             raise ValueError(f"data.num_mels={self.num_mels}: {error} (data.window_seconds)") from error
         utterances, known = tree.utterances(), readable(found)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # the bits would depend on their number
-        try:
+        with single_thread():  # the bits would depend on their number
             for paths in track(utterances, len(utterances), f"reading {tree.audio.name}"):
                 yield self._utterance(tree, paths, known, to_features)
-        finally:
-            torch.set_num_threads(threads)
 
     def _utterance(
         self, tree: Tree, paths: Paths, known: Container[str], to_features: Callable[[Tensor], Tensor]

@@ -148,7 +148,8 @@ class Espeak:
         """The split, made if it isn't yet (about 10 CPU seconds for `espeak`)."""
         recipe = self._recipe()
         path = cache / f"espeak-{recipe}-{split}.frames"
-        found = cached(path, lambda: Sources(recipe), self.coefficients, lambda _: self._make(split, track))
+        sources = Sources(recipe)
+        found = cached(path, sources, self.coefficients, lambda: self._make(split, track), lambda: sources)
         return leaving_out(found, self.leave_out, split)
 
     def load(self, split: Split, *, seed: int, cache: Path, track: Track) -> Recordings:
@@ -157,15 +158,12 @@ class Espeak:
         return whole.part(self.fraction, seed) if split == "train" else whole
 
     def _make(self, split: Split, track: Track) -> Iterator[Utterance]:
-        import torch
-
         from ablate.recipe.data.espeak.acoustics import Condition, features
         from ablate.recipe.data.espeak.alignment import align
+        from ablate.recipe.data.threads import single_thread
 
         utterances = self._utterances(split)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # more are slower here, and the bits would depend on their number
-        try:
+        with single_thread():  # more are slower here, and the bits would depend on their number
             spoken = zip(utterances, _speak([each.request for each in utterances]), strict=True)
             for utterance, (audio, events) in track(spoken, len(utterances), f"making the embedded corpus: {split}"):
                 condition = Condition.draw(
@@ -178,8 +176,6 @@ class Espeak:
                 segments = align(audio, events, utterance.speaker.accent)
                 mfcc, classes = features(audio, segments, condition, self.coefficients)
                 yield Utterance(utterance.name, utterance.speaker.name, mfcc.numpy(), classes)
-        finally:
-            torch.set_num_threads(threads)
 
     def _utterances(self, split: Split) -> list[_Utterance]:
         speakers = self._speakers(split)
