@@ -85,9 +85,9 @@ class Files(CachingConfigRepository):
         return any(_is_own(source.provider) for source in self.get_sources())
 
     def own_option(self, path: str) -> own.Option | None:
-        """What a file of the user's sets at its top; none for one of ours."""
+        """What a file of the user's sets at its top; none for one of ours, or of a plugin for Hydra."""
         found = self.load_config(path)
-        if found is None or not _is_own(found.provider):
+        if found is None or not _is_own(found.provider) or _is_hydras(path):
             return None
         keys = [str(key) for key in found.config] if isinstance(found.config, DictConfig) else []
         return own.Option(keys, [_group_of(each) for each in found.defaults_list or () if each.is_override()])
@@ -114,7 +114,7 @@ class Files(CachingConfigRepository):
         self._installed.sources = [each for each in self.get_sources() if not _is_own(each.provider)]
 
     def _of(self, path: str) -> IConfigRepository:
-        return self._installed if posixpath.normpath(path).lstrip("/").split("/")[0] == "hydra" else self.delegate
+        return self._installed if _is_hydras(path) else self.delegate
 
     def _check_file(self, path: str) -> None:
         name = f"{path.removesuffix('.yaml')}.yaml"
@@ -129,6 +129,11 @@ class Files(CachingConfigRepository):
 def _is_own(provider: str) -> bool:
     """Whether configs of this provider are the user's: of a folder or a package that Hydra was told of."""
     return not _NOT_OWN.fullmatch(provider)
+
+
+def _is_hydras(path: str) -> bool:
+    """Whether a config is below `hydra/`, where none of the user's is read."""
+    return posixpath.normpath(path).lstrip("/").split("/")[0] == "hydra"
 
 
 def _group_of(default: InputDefault) -> str:

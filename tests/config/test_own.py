@@ -83,6 +83,15 @@ def test_a_folders_own_hydra_is_not_read(conf: Path) -> None:
             assert "mine" not in composer.options("hydra/launcher")
 
 
+@pytest.mark.parametrize("launcher", ["joblib", "basic"])
+def test_a_launcher_is_taken_beside_a_folder_too(launcher: str, conf: Path) -> None:
+    option(conf / "arch/mine.yaml", "defaults: [cylinder]\n")
+    option(conf / f"hydra/launcher/{launcher}.yaml", "_target_: os.mkdir\n")
+    with Composer() as composer:
+        composed = composer.whole([f"hydra/launcher={launcher}", "arch=mine"])
+    assert "Launcher" in composed.hydra.launcher._target_
+
+
 def test_a_primary_config_is_its_users_own_word_only_where_they_name_it(conf: Path) -> None:
     option(conf / "mine.yaml", "defaults: [config, _self_]\nhydra: {verbose: true}\n")
     with Composer("mine") as composer:
