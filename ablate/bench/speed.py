@@ -25,10 +25,13 @@ from ablate.bench.gpu import FULL, LARGE, PLAIN
 if TYPE_CHECKING:
     from torch import nn
 
+    from ablate.training.prepare import Training
+
 _PROCESSES = 2  # which show how far runs of the benchmark differ
 _MODELS = {"Linear ReLU": PLAIN, "BN GELU dropout": FULL}
 _LOOP = ["data.context=20", "arch.depth=3", "arch.width=512", "batch_size=1024", *FULL]
 _EPOCH = 8_000  # frames
+_STREAMED = 150_000  # frames, of which a third at a time has room for all passes
 _UTTERANCES = 60  # of the whole command
 _WHOLE_ROUNDS = 2
 _TIMES_THE_CACHE = 10
@@ -97,6 +100,7 @@ def _lines(folder: Path) -> dict[str, _Pair]:
             found[f"a step of 5x1024 {name}, {precision} | its matrix products"] = _step(overrides)
         found[f"windows of 41 frames, {precision} | index_select of the view"] = _gather(precision)
         found[f"an epoch of 3x512, {precision} | the course's loop, fp32"] = _epoch([*given, *_LOOP])
+    found["an epoch of 1x512, streamed by thirds, bf16 | held whole"] = _streamed()
     found["2 runs of 3x512 at once, a thread each | one after the other"] = _together(folder)
     found["a command of an epoch | the course's script"] = _whole(folder)
     return found
@@ -153,6 +157,21 @@ def _epoch(overrides: Sequence[str]) -> _Pair:
         _timed(lambda: step.learn(training, [], lambda: None, lambda *_: None)),
         _timed(lambda: starter.epoch(model, optimizer, loader)),
     )
+
+
+def _streamed() -> _Pair:
+    """An epoch whose frames pass through the device, a third of them at a time, against one that has them all there."""
+    from ablate.bench import made
+    from ablate.training import step
+
+    given = ["precision=bf16", "data.dtype=bf16", "device=cpu", "epochs=1", *_LOOP, "arch.depth=1", "batch_size=256"]
+    third = f"data.device_budget={_STREAMED * 28 * 2 / 3e9}"
+    streamed, held = (made.training([*given, *more], _STREAMED) for more in ([third], []))
+
+    def epoch(training: Training) -> Callable[[], float]:
+        return _timed(lambda: step.learn(training, [], lambda: None, lambda *_: None))
+
+    return _Pair(epoch(streamed), epoch(held), _WHOLE_ROUNDS)
 
 
 def _of_torchs_layers(model: nn.Sequential) -> nn.Sequential:
