@@ -1,5 +1,7 @@
 """What is kept is given to each who asks as if he had made it himself."""
 
+from dataclasses import dataclass
+
 import pytest
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, InterpolationKeyError
@@ -31,3 +33,16 @@ def test_a_config_is_as_it_was_made() -> None:
     for name, error in (("f", InterpolationKeyError), ("g", ConfigKeyError)):
         with pytest.raises(error):
             found[name]
+
+
+def test_a_config_of_a_class_that_cannot_be_pickled_is_kept_too() -> None:
+    @dataclass
+    class Local:
+        width: int = 3
+
+    made = OmegaConf.create({"a": OmegaConf.structured(Local)})
+    kept = Kept[int, DictConfig]()
+    kept[1] = made
+    made.a.width = 4
+    kept[1].a.width = 5
+    assert kept[1].a.width == 3 and OmegaConf.get_type(kept[1].a) is Local
