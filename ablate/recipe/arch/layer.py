@@ -90,19 +90,21 @@ def by_onednn(cpu_info: Path) -> bool:
 
 
 class Dropout(nn.Dropout):
-    """torch's, but that a CPU draws 16 bits for a number where torch takes 64: its draws are 10 to 18 % of a step.
+    """torch's, but that a CPU draws 8 or 16 bits for a number where torch takes 64: its draws are 10 to 18 % of a step.
 
     They are SFC64's (C. Doty-Humphrey, PractRand), twice as fast as torch's, seeded by one of torch's at each call.
-    The probability is the nearest multiple of 2^-16 below 1, and outputs are scaled by what is kept on average.
+    Multiples of 2^-8, such as a quarter, take 8 bits; another probability is the nearest multiple of 2^-16 below 1.
+    Outputs are scaled by what is kept on average.
     """
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Inputs of any shape, in training some of them zero and the others larger."""
         if not self.training or inputs.device.type != "cpu":
             return super().forward(inputs)
-        size, threshold = inputs.numel(), min(round(self.p * 2**16), 2**16 - 1)
+        dtype, numbers = (np.int8, 2**8) if self.p < 1 and (2**8 * self.p).is_integer() else (np.int16, 2**16)
+        size, threshold = inputs.numel(), min(round(self.p * numbers), numbers - 1)
         seed = int(torch.randint(2**63 - 1, ()))
-        words = np.random.SFC64(seed).random_raw(-(-size // 4))
-        bits = torch.from_numpy(words.view(np.int16))[:size].view(inputs.shape)
-        kept = torch.ge(bits, threshold - 2**15, out=torch.empty_like(inputs))  # a mask of bools takes 3 times as long
-        return inputs * kept.mul_(2**16 / (2**16 - threshold))
+        words = np.random.SFC64(seed).random_raw(-(-size * np.dtype(dtype).itemsize // 8))
+        bits = torch.from_numpy(words.view(dtype))[:size].view(inputs.shape)
+        kept = torch.ge(bits, threshold - numbers // 2, out=torch.empty_like(inputs))  # a mask of bools takes longer
+        return inputs * kept.mul_(numbers / (numbers - threshold))
