@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.command.frame import end, framed
 from ablate.config.override import canonical_override, name_of
-from ablate.display import Screen
+from ablate.display import Screen, few
 from ablate.error import UserError, refusing
 from ablate.file import write_atomically
 from ablate.record import layout, reading
@@ -147,14 +147,10 @@ def _predicted(
 ) -> tuple[Recordings, Predicted]:
     from ablate.config.check import instantiate
     from ablate.inference.predicted import predicted
+    from ablate.recipe.data.cache import undamaged
     from ablate.training import machine
 
-    with refusing():
-        cache = Layout(asked.output_dir).cache
-        recordings = instantiate(config, "data").load("test", seed=config["seed"], cache=cache, track=screen.track)
-    if recordings.faults:
-        names = ", ".join(list(recordings.faults)[:5])
-        screen.announce(f"warning: {len(recordings.faults)} bad utterances ({names}) have no rows, which move up")
+    cache = Layout(asked.output_dir).cache
     given = any(name_of(each) == "precision" for each in asked.runs)
     precisions = {each.folder: config["precision"] if given else each.portable["precision"] for each in models}
     for precision in set(precisions.values()):
@@ -163,7 +159,14 @@ def _predicted(
     def autocast(model: Trained) -> Any:
         return partial(machine.autocast, device, precisions[model.folder])
 
-    return recordings, predicted(models, recordings, asked.combine, (device, autocast), screen.track)
+    def made() -> tuple[Recordings, Predicted]:
+        with refusing():
+            recordings = instantiate(config, "data").load("test", seed=config["seed"], cache=cache, track=screen.track)
+        if faults := list(recordings.faults):
+            screen.announce(f"warning: {len(faults)} bad utterances ({few(faults)}) have no rows, which move up")
+        return recordings, predicted(models, recordings, asked.combine, (device, autocast), screen.track)
+
+    return undamaged(made, screen.announce)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +13,12 @@ from ablate.audit.alignment import Classes, Fit, best_shift
 from ablate.audit.finding import Finding
 from ablate.audit.judging import judge
 from ablate.audit.measure import Measured, fits, level, measure
-from ablate.error import UserError, refusing
-from ablate.recipe.data.cache import DamagedError, Recordings
+from ablate.error import refusing
+from ablate.recipe.data.cache import Recordings, undamaged
 from ablate.recipe.data.content import Track
 from ablate.recipe.data.corpus import Audible, Corpus, Split, of_both
 from ablate.recipe.data.threads import single_thread
 
-_MOST_READINGS = 3  # each split's file in the cache may be damaged
 _FEWEST_UTTERANCES = 20  # to train on, from which classes are known well enough to judge labels by
 _MOST_SHOWN = 4  # findings of which an utterance is shown
 
@@ -63,11 +61,13 @@ def audit(corpus: Corpus, cache: Path, track: Track) -> Audit:
 
     Raises `UserError` for a training or validation split that is not there; a test split need not be.
     """
-    for _ in range(_MOST_READINGS):
+
+    def audited() -> Audit:
         recordings, not_there = _recordings(corpus, cache, track)
-        with suppress(DamagedError), single_thread():  # a damaged file is gone, and made anew; more threads are slower
+        with single_thread():  # more are slower here
             return _audited(corpus, recordings, not_there)
-    raise UserError("output_dir: the cache in it is damaged as soon as it is made; is its disk sound?")
+
+    return undamaged(audited)
 
 
 def _recordings(corpus: Corpus, cache: Path, track: Track) -> tuple[dict[Split, Recordings], dict[Split, str]]:

@@ -4,7 +4,9 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from ablate.quantity.valid import Before
+from ablate.quantity.valid import After, Before
+
+_MOST = 1e38  # about what float32 can hold
 
 
 def _whole(value: Any) -> Any:
@@ -12,11 +14,17 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _of_float32(value: float) -> float:
+    if abs(value) > _MOST:
+        raise ValueError(f"expected at most {_MOST:g}, since it is computed with in float32")
+    return value
+
+
 Integer = Annotated[int, Before(_whole)]
 Count = Annotated[Integer, Ge(1)]
 NonNegativeInteger = Annotated[Integer, Ge(0)]
-Positive = Annotated[float, Gt(0)]
-NonNegative = Annotated[float, Ge(0)]
+Positive = Annotated[float, Gt(0), After(_of_float32)]
+NonNegative = Annotated[float, Ge(0), After(_of_float32)]
 Fraction = Annotated[float, Ge(0), Le(1)]
 PositiveFraction = Annotated[float, Gt(0), Le(1)]
 InnerFraction = Annotated[float, Gt(0), Lt(1)]

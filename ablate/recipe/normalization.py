@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Annotated, Protocol, TypeVar
 
 import torch
-from annotated_types import Len
+from annotated_types import Le, Len
 from torch import Tensor
 
 from ablate.quantity import Count
 
 Statistics = Mapping[str, Tensor]
+Frames = Annotated[Count, Le(1_000_000_000)]
 Made = TypeVar("Made")
 
 
@@ -94,7 +95,7 @@ def cmvn(train: Fit) -> Normalization:
     return Normalization(normalize, {})
 
 
-def cmn_sliding(train: Fit, *, window: Count, least_window: Count, centered: bool, variance: bool) -> Normalization:
+def cmn_sliding(train: Fit, *, window: Frames, least_window: Frames, centered: bool, variance: bool) -> Normalization:
     """Mean 0 over a window that slides along the utterance (frames), and deviation 1 too with `variance`.
 
     The window lies to the left of its frame, or around it where `centered`; at an utterance's start it holds at least

@@ -15,13 +15,12 @@ from ablate.config.check import instantiate
 from ablate.config.settings import Config
 from ablate.display import Screen, few
 from ablate.error import UserError, refusing
-from ablate.recipe.data.cache import DamagedError, Recordings
+from ablate.recipe.data.cache import Recordings, undamaged
 from ablate.recipe.data.corpus import Corpus, Split, combined, of_both
 from ablate.recipe.data.table import FrameTable
 from ablate.record.layout import Layout
 
 _MANY_UTTERANCES = 5_000  # whose loading takes seconds
-_MOST_READINGS = 3  # each split's file in the cache may be damaged
 
 
 @dataclass(frozen=True)
@@ -83,17 +82,14 @@ def load(config: Config, corpus: Corpus, screen: Screen) -> tuple[Recordings, Re
 
 def tables(config: Config, corpus: Corpus, fingerprint: str, screen: Screen) -> tuple[FrameTable, FrameTable]:
     """The normalized training and validation tables. Raises `UserError` for data that are no longer those."""
-    for _ in range(_MOST_READINGS):
+
+    def made() -> tuple[FrameTable, FrameTable]:
         train, val = load(config, corpus, screen)
         if combined(train.identity, val.identity) != fingerprint:
             raise UserError("data: files have changed since the run began; give the same command again")
-        try:
-            return _made(config, corpus, train, val, screen)
-        except DamagedError as damage:
-            screen.announce(f"{damage}; the data are read anew")
-    raise UserError(
-        f"output_dir={config['output_dir']}: the cache in it is damaged as soon as it is made; is its disk sound?"
-    )
+        return _made(config, corpus, train, val, screen)
+
+    return undamaged(made, screen.announce)
 
 
 def _made(

@@ -129,6 +129,8 @@ def prepare(config: Config, corpus: Corpus, fingerprint: str, screen: Screen, ta
         optimizers.check_length(optimizer, steps)
     schedule = instantiate(config, "scheduler", steps)
     frames = _frames(config, corpus, train, device)
+    if isinstance(frames, Streamed):
+        screen.say(f"data.device_budget: the training split passes through {device.type} {frames.passes} x an epoch")
     return Training(
         config=config,
         device=device,
@@ -153,7 +155,7 @@ def _frames(config: Config, corpus: Corpus, table: FrameTable, device: torch.dev
     if budget is None or table.features.nbytes <= budget * 1e9:
         return Frames.of(table, corpus.context, device)
     try:
-        return Streamed(table, corpus.context, device, int(budget * 1e9), config["batch_size"])
+        return Streamed(table, corpus.context, device, round(budget * 1e9), config["batch_size"])
     except ValueError as error:
         raise UserError(f"data.device_budget={budget}: {error}") from error
 

@@ -43,8 +43,9 @@ class Streamed:
     An epoch takes the utterances in a random order, in shards, one after the other into the place of the one that has
     been there longest; a batch's frames are drawn from all shards that are there. It does so several times, of each
     utterance with every n-th of its frames, so that what is there for a while is like all of the split, and the last of
-    an epoch too. `windows` is the overlapping view of the shards, whose memory stays the same, so that a step on it can
-    be captured. Raises `ValueError` for a budget so small that a batch might need a shard that has left.
+    an epoch too: so many `passes` as the budget has room for. `windows` is the overlapping view of the shards, whose
+    memory stays the same, so that a step on it can be captured. Raises `ValueError` for a budget so small that a batch
+    might need a shard that has left.
     """
 
     def __init__(self, table: FrameTable, context: int, device: torch.device, budget: int, batch_size: int) -> None:
@@ -56,10 +57,9 @@ class Streamed:
         row = table.features.element_size() * table.num_mfcc
         longest, total = int(self._sizes.max()), int(self._sizes.sum())
         slot = budget // (_SLOTS * row)
-        self._passes = max((passes for passes in range(1, _MOST_PASSES + 1) if self._least(passes) <= slot), default=0)
-        if not self._passes:
-            least = _SLOTS * row * self._least(1)
-            raise ValueError(f"expected at least {least / 1e9:.2g} GB, {_SLOTS} shards of some batches")
+        self.passes = max((passes for passes in range(1, _MOST_PASSES + 1) if self._least(passes) <= slot), default=0)
+        if not self.passes:
+            raise ValueError(self._too_small(_SLOTS * row * self._least(1)))
         self._number = math.ceil(total / (slot - longest))
         self._slot = min(slot, total)
         rows, width = _SLOTS * self._slot, (2 * context + 1) * table.num_mfcc
@@ -79,8 +79,8 @@ class Streamed:
 
     def draw(self, generator: torch.Generator) -> Epoch:
         """An epoch's shards and order."""
-        turns = torch.randint(self._passes, (len(self._sizes),), generator=generator)
-        shards = [shard for _ in range(self._passes) for shard in self._divided(generator)]
+        turns = torch.randint(self.passes, (len(self._sizes),), generator=generator)
+        shards = [shard for _ in range(self.passes) for shard in self._divided(generator)]
         rounds = max(1, len(shards) - _SLOTS + 2)
         first = [max(0, number - _SLOTS + 2) for number in range(len(shards))]
         last = [min(number, rounds - 1) for number in range(len(shards))]
@@ -136,16 +136,29 @@ class Streamed:
 
         So has a round, and no step is in three rounds.
         """
-        frames_a_row = float((self.table.lengths // passes / self._sizes).min())
-        batch = math.ceil((self._batch_size + _SLOTS) / frames_a_row) if frames_a_row else math.inf
-        return 3 * int(self._sizes.max()) + 2 * batch
+        of_a_pass, wanted = self.table.lengths // passes, self._batch_size + _SLOTS
+        order = (of_a_pass / self._sizes).argsort()  # those first of which a shard of few frames would be made
+        frames, rows = of_a_pass[order].cumsum(0), self._sizes[order].cumsum(0)
+        if frames[-1] < wanted:
+            return math.inf
+        last = int(torch.searchsorted(frames, wanted))
+        over = (int(frames[last]) - wanted) / float(of_a_pass[order[last]])  # of the last one
+        return 3 * int(self._sizes.max()) + 2 * (int(rows[last]) - math.floor(over * int(self._sizes[order[last]])))
+
+    def _too_small(self, least: float) -> str:
+        """Why a budget of less than so many bytes is refused."""
+        whole = self.table.features.nbytes
+        room = f"at least {_rounded_up(least / 1e9)} GB for batches of {self._batch_size} frames, or "
+        enough = f"{room if least < whole else ''}{_rounded_up(whole / 1e9)} GB, which hold the whole split"
+        return f"expected {enough}; give more, or a smaller batch_size"
 
     def _divided(self, generator: torch.Generator) -> list[Tensor]:
         """All utterances in random order, in shards of as many rows as can be, so that none is much smaller."""
         utterances = torch.randperm(len(self._sizes), generator=generator)
         sizes = self._sizes[utterances]
         middles = sizes.cumsum(0) - sizes // 2
-        of_each = torch.bincount(middles * self._number // int(sizes.sum()), minlength=self._number)
+        number = (middles * self._number // int(sizes.sum())).clamp(max=self._number - 1)
+        of_each = torch.bincount(number, minlength=self._number)
         return list(torch.split(utterances, of_each.tolist()))
 
     def _shuffled(self, utterances: Tensor, turns: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -157,7 +170,7 @@ class Streamed:
         within = torch.arange(int(lengths.sum())) - torch.repeat_interleave(lengths.cumsum(0) - lengths, lengths)
         places = within + torch.repeat_interleave(sizes.cumsum(0) - sizes, lengths)
         frames = within + torch.repeat_interleave(self._ends[utterances] - lengths, lengths)
-        taken = ((within + torch.repeat_interleave(turns, lengths)) % self._passes == 0).nonzero().flatten()
+        taken = ((within + torch.repeat_interleave(turns, lengths)) % self.passes == 0).nonzero().flatten()
         order = taken[torch.randperm(len(taken), generator=generator)]
         return places[order].int(), self.labels[frames[order]]
 
@@ -191,3 +204,9 @@ class Streamed:
             slot.copy_(self._staged[:size])
         self._next += 1
         self._stage(self._next, copied)
+
+
+def _rounded_up(number: float) -> str:
+    """Two digits of a positive number, and no less than it."""
+    unit = 10.0 ** (math.floor(math.log10(number)) - 1)
+    return f"{math.ceil(number / unit) * unit:.2g}"

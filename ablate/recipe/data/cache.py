@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
-from ablate.error import clipped
+from ablate.error import UserError, clipped
 from ablate.file import check_plain, write_atomically
 from ablate.recipe.data.content import Content, name_of
 from ablate.recipe.data.subset import subset
@@ -27,6 +28,7 @@ _SUFFIX = ".frames"
 _LENGTH_BYTES = 8  # of the first number at the file's end: how long the index before it is
 _CHECKSUM_BYTES = 4  # of the last one, the index's
 _AT_ONCE = 64  # utterances that a thread takes
+_MOST_READINGS = 3  # each split's file may be damaged
 
 Made = TypeVar("Made")
 
@@ -36,6 +38,22 @@ class DamagedError(Exception):
 
     It has been removed, so that asking for the split again makes it anew.
     """
+
+
+def undamaged(use: Callable[[], Made], say: Callable[[str], None] = lambda _: None) -> Made:
+    """What `use` makes of splits, once more where their files turn out damaged, and so are made anew.
+
+    Raises `UserError` where they are again and again.
+    """
+    for _ in range(_MOST_READINGS):
+        try:
+            return use()
+        except DamagedError as damage:
+            say(f"{damage}; the data are read anew")
+            found = damage
+    raise UserError(
+        f"{found}, again and again as soon as it is made; is the disk of output_dir sound, and does nobody clear it?"
+    )
 
 
 @dataclass(frozen=True)
@@ -141,13 +159,13 @@ class Recordings:
 
         sound = self._sound
 
-        def made(start: int) -> list[Made]:
-            taken = slice(start, start + _AT_ONCE)
-            part = dataclasses.replace(self, entries=tuple(sound[taken]))
-            each = zip(part.utterances(), *(other[taken] for other in others), strict=True)
-            return [make(*utterance, *more) for utterance, *more in each]
+        with self._opened() as read, single_thread() as threads, ThreadPoolExecutor(threads) as pool:
 
-        with single_thread() as threads, ThreadPoolExecutor(threads) as pool:
+            def made(start: int) -> list[Made]:
+                taken = slice(start, start + _AT_ONCE)
+                each = zip(sound[taken], *(other[taken] for other in others), strict=True)
+                return [make(*read(entry), *more) for entry, *more in each]
+
             for several in pool.map(made, range(0, len(sound), _AT_ONCE)):
                 yield from several
 
@@ -156,26 +174,42 @@ class Recordings:
 
         Raises `DamagedError` if the file is not what was written.
         """
+        with self._opened() as read:
+            for entry in self._sound:
+                yield read(entry)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Callable[[_Entry], tuple[Tensor, Tensor]]]:
+        """What reads an utterance's features and labels, in any thread."""
         import numpy as np
         import torch
 
-        with self._reading() as file:
-            for entry in self._sound:
-                features = np.empty((entry.frames, self.num_mfcc), np.float32)
-                labels = np.empty(entry.frames, np.uint8)
+        try:
+            file = self.path.open("rb")
+        except FileNotFoundError as error:
+            raise DamagedError(f"{self.path}: removed while it was in use") from error
+        lock = threading.Lock()
+
+        def read(entry: _Entry) -> tuple[Tensor, Tensor]:
+            features = np.empty((entry.frames, self.num_mfcc), np.float32)
+            labels = np.empty(entry.frames, np.uint8)
+            with lock:
                 file.seek(entry.start)
                 file.readinto(features.data)
                 file.readinto(labels.data)
-                if _checksum(features, labels) != entry.checksum:
-                    self.path.unlink(missing_ok=True)
-                    raise DamagedError(f"{self.path}: {entry.name} is not what was written there")
-                yield torch.from_numpy(features), torch.from_numpy(labels)
+            if _checksum(features, labels) != entry.checksum:
+                self._remove(file)
+                raise DamagedError(f"{self.path}: {entry.name} is not what was written there")
+            return torch.from_numpy(features), torch.from_numpy(labels)
 
-    def _reading(self) -> BufferedReader:
-        try:
-            return self.path.open("rb")
-        except FileNotFoundError as error:
-            raise DamagedError(f"{self.path}: removed while it was in use") from error
+        with file:
+            yield read
+
+    def _remove(self, damaged: BufferedReader) -> None:
+        """Remove the file, unless another process has done so and made it anew."""
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(damaged.fileno()), self.path.stat()):
+                self.path.unlink()
 
 
 def cached(

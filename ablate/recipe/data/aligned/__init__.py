@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from annotated_types import Ge, Le, Len
+from annotated_types import Ge, Gt, Le, Len
 
 from ablate.quantity import Count, Integer, Positive, PositiveFraction
 from ablate.quantity.valid import After, Before
@@ -82,10 +82,10 @@ class Aligned(FileCorpus):
     tier: str
     labels: dict[str, Phoneme]
     sample_rate_hz: Annotated[Integer, Ge(1000), Le(200_000)]
-    n_mfcc: Count
-    window_seconds: Annotated[Positive, Le(1)]
-    hop_seconds: Annotated[Positive, Le(1)]
-    num_mels: Count
+    n_mfcc: Annotated[Count, Le(10_000)]
+    window_seconds: Annotated[float, Gt(0), Le(1)]
+    hop_seconds: Annotated[float, Gt(0), Le(1)]
+    num_mels: Annotated[Count, Le(10_000)]
     context: Context
     fraction: PositiveFraction
     boundary: Boundary

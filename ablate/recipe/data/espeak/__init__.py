@@ -62,12 +62,15 @@ Tracts = Annotated[list[Annotated[float, Ge(0.5), Le(2)]], Len(2, 2)]
 Decibels = Annotated[list[Annotated[float, Ge(-100), Le(100)]], Len(2, 2)]
 
 
+Number = Annotated[Count, Le(1_000_000)]
+
+
 class Sizes(TypedDict):
     """A number for each split."""
 
-    train: Count
-    val: Count
-    test: Count
+    train: Number
+    val: Number
+    test: Number
 
 
 @dataclass(frozen=True)
