@@ -86,6 +86,20 @@ def test_a_run_labels_each_frame_of_the_test_split(folder: Path, capsys: pytest.
     assert [PHONEMES[int(label)] for _, label in rows(run / "submission.csv")] == labels
 
 
+def test_a_damaged_cache_is_made_anew(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus(folder / "speech")
+    key = study(folder / "speech")[0]
+    assert predict([key]) == 0
+    before = Path(f"outputs/runs/{key}/submission.csv").read_bytes()
+    for file in Path("outputs/cache").glob("*.frames"):
+        content = bytearray(file.read_bytes())
+        content[len(content) // 4] ^= 1
+        file.write_bytes(content)
+    assert predict([key]) == 0
+    assert "is not what was written there; the data are read anew" in capsys.readouterr().out
+    assert Path(f"outputs/runs/{key}/submission.csv").read_bytes() == before
+
+
 def test_several_runs_predict_together(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frames = corpus(folder / "speech")
     keys = study(folder / "speech")

@@ -222,9 +222,10 @@ def _once(overrides: Sequence[str], problems: list[str]) -> list[str]:
 
 
 def _value(override: str) -> object:
-    """What an override sets, so that 1e-3 equals 0.001; where it can't be parsed, its text."""
+    """What an override sets, so that 1e-3 equals 0.001, but no true 1; where it can't be parsed, its text."""
     try:
         parsed = compose.parse(override)
     except OverrideParseException:
         return override
-    return value_of(override) if parsed.is_sweep_override() else parsed.value()
+    is_text = parsed.is_sweep_override() or isinstance(parsed.value(), bool)
+    return value_of(override) if is_text else parsed.value()

@@ -173,7 +173,9 @@ def _is_at_home(group: Group, name: object) -> bool:
 
 
 def _no_option(group: Group, name: object) -> str:
-    return f"{group}._target_: expected a public callable of ablate.recipe.{group}, found {name!r}"
+    remedy = "; an option of your own has another name than ours and begins with defaults: [one of ours]"
+    said = f"{group}._target_: expected a public callable of ablate.recipe.{group}, found {name!r}"
+    return said + (remedy if name is None else "")
 
 
 def _take_text_as_typed(prefix: str, values: dict[str, Any], hints: Hints, typed: Mapping[str, str]) -> None:
@@ -287,6 +289,6 @@ def _hint(key: str, error: Mapping[str, Any]) -> str:
 def _is_number(text: str) -> bool:
     try:
         float(text)
-        return True
     except ValueError:
         return False
+    return text.isascii()

@@ -50,9 +50,11 @@ def _is_copy_of_ours(folder: Path) -> bool:
 def check_file(file: Path) -> None:
     """Raise `UserError` for a config file, if it is there, that would take its reader's memory or stack.
 
-    It is very long, of aliases of aliases, of many levels, or holds an endless number. One that is no YAML passes:
-    where it is wrong is told by who reads it.
+    It is very long, of aliases of aliases, of many levels, or holds an endless number; or it is a link to nothing. One
+    that is no YAML passes: where it is wrong is told by who reads it.
     """
+    if file.is_symlink() and not file.exists():
+        raise UserError(f"{file}: a link to {file.readlink()}, which is not there; remove it, or put the file there")
     try:
         status = file.stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
@@ -77,7 +79,7 @@ def _check_growth(file: Path) -> None:
             size += sizes.get(str(event.anchor), 1)
         elif isinstance(event, yaml.ScalarEvent):
             size += 1
-            if not event.style and TOO_LONG.search(event.value):
+            if (not event.style or event.tag) and TOO_LONG.search(event.value):
                 raise UserError(f"{file}: expected numbers of fewer than 1,000 digits, found a longer one")
         if len(open_nodes) > MOST_BRACKETS:
             raise UserError(f"{file}: expected at most {MOST_BRACKETS} levels of nesting, found more")

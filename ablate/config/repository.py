@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import posixpath
 import re
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 
 from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository, IConfigRepository
@@ -14,11 +16,12 @@ from hydra.core.default_element import InputDefault
 from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from ablate.config import own
 from ablate.config.folder import check_file
 from ablate.config.kept import Kept
-from ablate.error import UserError
+from ablate.error import UserError, clipped
 
 _NOT_OWN = re.compile(r"main|schema|hydra(-\w+)*")  # providers of configs: ours, Hydra's, installed plugins of Hydra
 _MOST_FILES = 1_000  # that a defaults list may bring, each as often as it is named
@@ -50,7 +53,8 @@ class Files(CachingConfigRepository):
         """
         if config_path not in self._read:
             self._check_file(config_path)
-            self._read[config_path] = self._of(config_path).load_config(config_path)
+            with self._naming(config_path):
+                self._read[config_path] = self._of(config_path).load_config(config_path)
         found = self._read[config_path]
         self._check_size(config_path, found)
         if found and found.provider == "main" and config_path.startswith("hydra/"):
@@ -116,11 +120,28 @@ class Files(CachingConfigRepository):
     def _of(self, path: str) -> IConfigRepository:
         return self._installed if _is_hydras(path) else self.delegate
 
+    @contextlib.contextmanager
+    def _naming(self, path: str) -> Iterator[None]:
+        """A context in which what is wrong within a file of the user's is told with its name."""
+        try:
+            yield
+        except UnicodeDecodeError:
+            raise
+        except (ValueError, OmegaConfBaseException) as error:
+            for file in filter(Path.is_file, self._own_files(path)):
+                said = clipped(" ".join(str(error).split()))
+                raise UserError(f"{file}: a value in it can't be read: {said}; mend it there") from error
+            raise
+
     def _check_file(self, path: str) -> None:
-        name = f"{path.removesuffix('.yaml')}.yaml"
+        for file in self._own_files(path):
+            check_file(file)
+
+    def _own_files(self, path: str) -> Iterator[Path]:
+        """Where a config of the user's may be."""
         for source in self.get_sources():
             if _is_own(source.provider) and source.scheme() == "file":
-                check_file(Path(source.path) / name)
+                yield Path(source.path) / f"{path.removesuffix('.yaml')}.yaml"
 
     def __deepcopy__(self, memo: object) -> Files:
         return self

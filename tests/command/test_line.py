@@ -35,7 +35,13 @@ def test_canonical(typed: list[str], meant: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "twice", [["seed=1", "seed=2"], ["optim=sgd", "optimizer=adam"], ["optim.lr=1", "+optimizer.lr=2"]]
+    "twice",
+    [
+        ["seed=1", "seed=2"],
+        ["epochs=1", "epochs=true"],
+        ["optim=sgd", "optimizer=adam"],
+        ["optim.lr=1", "+optimizer.lr=2"],
+    ],
 )
 def test_different_values_of_one_key_are_refused(twice: list[str]) -> None:
     with pytest.raises(UserError, match="given twice"):

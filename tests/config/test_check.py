@@ -47,6 +47,19 @@ def refused(*overrides: str) -> str:
         (["wandb.project='a/b c'"], "wandb.project: expected a name without"),
         (["wandb.tags=['']"], "wandb.tags[0]: expected at least 1 character"),
         (["output_dir="], "output_dir: "),
+        (
+            ["optimizer.lr=1e308"],
+            "optimizer.lr: expected at most 1e+38, since it is computed with in float32, found 1e+308",
+        ),
+        (["optimizer.weight_decay=1e39"], "optimizer.weight_decay: expected at most 1e+38"),
+        (
+            ["normalization=cmn_sliding", "normalization.window=1e22"],
+            "normalization.window: expected less than or equal",
+        ),
+        (
+            ["data.utterances.train=1e300"],
+            "data.utterances.train: expected less than or equal to 1000000, found 1e+300",
+        ),
         (["threads=100000"], "threads: expected less than or equal to 1024"),
         (["arch.depth=100000"], "arch.depth: expected less than or equal to 1000"),
         (["data.accents=[gmw/xx]"], "data.accents[0]: expected 'gmw/en-US'"),

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ablate.config.compose import Composer
+from ablate.config.check import check_settings
+from ablate.config.compose import Composer, resolve
 from ablate.error import UserError
 
 GLOBAL = "# @package _global_\n"
@@ -81,6 +82,45 @@ def test_a_folders_own_hydra_is_not_read(conf: Path) -> None:
         with Composer(None, folders) as composer:
             assert "os.mkdir" not in str(composer.whole(["arch=narrow"]).hydra.hydra_logging)
             assert "mine" not in composer.options("hydra/launcher")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("lr: !!float abc\n", "could not convert string to float: 'abc'"),
+        ("lr: !!int abc\n", "invalid literal for int() with base 10: 'abc'"),
+        ("null: 4\n", "Incompatible key type 'NoneType'"),
+        ("lr: ${\n", "no viable alternative at input '${'"),
+        ("defaults: 3\n", "defaults must be a list"),
+        ("defaults: [{override /optimizer: 1.5}]\n", "Unsupported item value in defaults : float"),
+    ],
+)
+def test_a_value_that_can_not_be_read_is_told_with_its_file(text: str, said: str, conf: Path) -> None:
+    option(conf / "optimizer/mine.yaml", text)
+    with Composer() as composer, pytest.raises(UserError) as refused:
+        composer.whole(["optimizer=mine"])
+    told = str(refused.value)
+    assert told.startswith(f"{conf}/optimizer/mine.yaml: a value in it can't be read: ") and said in told
+    assert "\n" not in told
+
+
+def test_an_option_without_a_target_is_told_how_it_begins(conf: Path) -> None:
+    option(conf / "optimizer/adamw.yaml", "lr: 2e-3\n")
+    with Composer() as composer, pytest.raises(UserError, match=r"found None; an option of your own has another name"):
+        check_settings(resolve(composer.whole([])))
+
+
+def test_a_number_without_end_is_refused_whatever_its_tag(conf: Path) -> None:
+    option(conf / "optimizer/mine.yaml", f"lr: !!int '{'1' * 5000}'\n")
+    with Composer() as composer, pytest.raises(UserError, match="expected numbers of fewer than 1,000 digits"):
+        composer.whole(["optimizer=mine"])
+
+
+def test_a_link_to_nothing_is_no_reason_to_take_ours(conf: Path) -> None:
+    (conf / "optimizer").mkdir(parents=True)
+    (conf / "optimizer/adamw.yaml").symlink_to("nowhere.yaml")
+    with Composer() as composer, pytest.raises(UserError, match=r"optimizer/adamw.yaml: a link to nowhere.yaml, which"):
+        composer.whole([])
 
 
 @pytest.mark.parametrize("launcher", ["joblib", "basic"])

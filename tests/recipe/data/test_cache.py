@@ -12,8 +12,9 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from ablate.error import UserError
 from ablate.recipe.data import cache
-from ablate.recipe.data.cache import DamagedError, Fault, Recordings, Sources, Utterance, cached
+from ablate.recipe.data.cache import DamagedError, Fault, Recordings, Sources, Utterance, cached, undamaged
 from ablate.recipe.data.content import Content
 from ablate.recipe.data.folder import File
 
@@ -76,6 +77,48 @@ def test_a_damaged_utterance_ends_what_is_made_of_each(tmp_path: Path) -> None:
     with pytest.raises(DamagedError, match=r"a.frames: 1-.* is not what was written there"):
         list(recordings.map(lambda features, labels: None))
     assert not recordings.path.exists()
+
+
+def test_who_finds_old_damage_leaves_what_another_has_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "a.frames"
+    recordings = split(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:47] + b"x" + whole[48:])
+    reading = recordings.utterances()
+    next(reading)
+    path.unlink()
+    split(path)
+    with pytest.raises(DamagedError, match="is not what was written there"):
+        list(reading)
+    assert path.read_bytes() == whole
+
+
+def test_what_is_removed_while_it_is_read_is_read_to_its_end(tmp_path: Path) -> None:
+    recordings = split(tmp_path / "a.frames")
+    for reading in (recordings.utterances(), recordings.map(lambda features, labels: len(features))):
+        next(reading)
+        recordings.path.unlink()
+        assert len(list(reading)) == len(LENGTHS) - 1
+        split(recordings.path)
+
+
+@pytest.mark.parametrize("times", [0, 2, 3])
+def test_what_is_damaged_is_used_once_it_has_been_made_anew_or_said_to_be_so_each_time(times: int) -> None:
+    damages, said = iter(range(times)), list[str]()
+
+    def use() -> str:
+        for number in damages:
+            raise DamagedError(f"damage {number}")
+        return "used"
+
+    if times < 3:
+        assert undamaged(use, said.append) == "used"
+    else:
+        with pytest.raises(
+            UserError, match="damage 2, again and again as soon as it is made; is the disk of output_dir"
+        ):
+            undamaged(use, said.append)
+    assert said == [f"damage {number}; the data are read anew" for number in range(times)]
 
 
 def test_it_is_made_once(tmp_path: Path) -> None:
