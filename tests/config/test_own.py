@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ablate.config.check import check_settings
-from ablate.config.compose import Composer, resolve
+from ablate.config.compose import Composer, compose, resolve
 from ablate.error import UserError
 
 GLOBAL = "# @package _global_\n"
@@ -106,8 +106,8 @@ def test_a_value_that_can_not_be_read_is_told_with_its_file(text: str, said: str
 
 def test_an_option_without_a_target_is_told_how_it_begins(conf: Path) -> None:
     option(conf / "optimizer/adamw.yaml", "lr: 2e-3\n")
-    with Composer() as composer, pytest.raises(UserError, match=r"found None; an option of your own has another name"):
-        check_settings(resolve(composer.whole([])))
+    with pytest.raises(UserError, match=r"found None; an option of your own has another name"):
+        check_settings(resolve(compose([])))
 
 
 def test_a_number_without_end_is_refused_whatever_its_tag(conf: Path) -> None:
