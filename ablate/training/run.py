@@ -6,6 +6,7 @@ import contextlib
 import gc
 import math
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -163,6 +164,7 @@ def train(run: Run, screen: Screen, session: Session) -> Ended:
     mode, reason = choose_mode(run.config["wandb"]["mode"])
     store.check_writable(Layout(Path(run.config["output_dir"])))
     run.folder.check_free()  # before data are loaded for nothing
+    _read_ahead(run)
     training = _prepared(run, screen, session)
     with _claimed(run) as claim, run.folder.lease(claim) as writer:
         if found := done(run, screen):
@@ -189,6 +191,15 @@ def train(run: Run, screen: Screen, session: Session) -> Ended:
     if interruption.by_signal:  # in the last epoch: this run has ended, and no other is wanted
         raise KeyboardInterrupt
     return ended
+
+
+def _read_ahead(run: Run) -> None:
+    """Begin to read the run's data from the disk while this process imports torch, which takes a core a second."""
+    from ablate.recipe.data.file_corpus import FileCorpus
+
+    if "torch" not in sys.modules and isinstance(run.corpus, FileCorpus):
+        cache = Layout(Path(run.config["output_dir"])).cache
+        threading.Thread(target=run.corpus.read_ahead, args=(run.config["seed"], cache), daemon=True).start()
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ _SUFFIX = ".frames"
 _LENGTH_BYTES = 8  # of the first number at the file's end: how long the index before it is
 _CHECKSUM_BYTES = 4  # of the last one, the index's
 _AT_ONCE = 64  # utterances that a thread takes
+_READ_AHEAD = 1 << 24  # bytes
 _MOST_READINGS = 3  # each split's file may be damaged
 
 Made = TypeVar("Made")
@@ -178,6 +179,25 @@ class Recordings:
             for entry in self._sound:
                 yield read(entry)
 
+    def read_ahead(self) -> None:
+        """Read the sound utterances to no end but that the system has them in its memory then."""
+        read = memoryview(bytearray(_READ_AHEAD))
+        with self.path.open("rb", buffering=0) as file:
+            for start, end in self._stretches():
+                file.seek(start)
+                while start < end and (size := file.readinto(read[: end - start])):
+                    start += size
+
+    def _stretches(self) -> Iterator[tuple[int, int]]:
+        """Where sound utterances lie side by side in the file: the first byte, and the one behind the last."""
+        start = end = 0
+        for entry in self._sound:
+            if entry.start != end:
+                yield start, end
+                start = entry.start
+            end = entry.start + entry.frames * (4 * self.num_mfcc + 1)
+        yield start, end
+
     @contextlib.contextmanager
     def _opened(self) -> Iterator[Callable[[_Entry], tuple[Tensor, Tensor]]]:
         """What reads an utterance's features and labels, in any thread."""
@@ -224,20 +244,20 @@ def cached(
     Utterances are written as they are made, never held together. Raises `ValueError` if by then `look` finds other
     sources.
     """
-    if found := _open(path, sources.identity, num_mfcc):
+    if found := opened(path, sources, num_mfcc):
         return found
     from filelock import FileLock
 
     path.parent.mkdir(parents=True, exist_ok=True)
     _tidy(path.parent)
     with FileLock(_lock(path)):  # one process makes it, the others wait
-        if found := _open(path, sources.identity, num_mfcc):
+        if found := opened(path, sources, num_mfcc):
             return found
         with write_atomically(path) as file:
             _write(file, sources.identity, num_mfcc, make())
             if look() != sources:
                 raise ValueError("data: files changed while they were read; give the same command again")
-    found = _open(path, sources.identity, num_mfcc)
+    found = opened(path, sources, num_mfcc)
     assert found
     return found
 
@@ -284,8 +304,8 @@ def _checksum(features: np.ndarray, labels: np.ndarray) -> int:
     return zlib.crc32(labels.data, zlib.crc32(features.data))
 
 
-def _open(path: Path, identity: str, num_mfcc: int) -> Recordings | None:
-    """The split in the file, if it is whole and what is wanted; what else is there can be made again."""
+def opened(path: Path, sources: Sources, num_mfcc: int) -> Recordings | None:
+    """The split in the file, if it is whole and of these sources; what else is there can be made again."""
     try:
         check_plain(path)
         with path.open("rb") as file:
@@ -297,11 +317,11 @@ def _open(path: Path, identity: str, num_mfcc: int) -> Recordings | None:
         if zlib.crc32(index) != checksum:
             return None
         version, *described, frames_end, entries = json.loads(index)
-        if version != _FORMAT or described != [identity, num_mfcc] or frames_end != start:
+        if version != _FORMAT or described != [sources.identity, num_mfcc] or frames_end != start:
             return None
         found = tuple(_Entry(*entry) for entry in entries)
         if any(each.start + each.frames * (4 * num_mfcc + 1) > frames_end for each in found):
             return None
-        return Recordings(path, identity, num_mfcc, found, _digest(found))
+        return Recordings(path, sources.identity, num_mfcc, found, _digest(found))
     except (OSError, ValueError, TypeError, RecursionError):
         return None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ablate.quantity import PositiveFraction
-from ablate.recipe.data.cache import Recordings, Sources
-from ablate.recipe.data.content import Track
+from ablate.recipe.data.cache import Fault, Recordings, Sources, Utterance, cached, opened
+from ablate.recipe.data.content import Content, Track
 from ablate.recipe.data.corpus import Name, Split, combined, of_both
 from ablate.recipe.data.fault import OnBadUtterance, settle
-from ablate.recipe.data.left_out import identity
+from ablate.recipe.data.left_out import identity, leaving_out
 
 
 class FileCorpus(ABC):
@@ -48,6 +50,28 @@ class FileCorpus(ABC):
     def _seen(self) -> dict[Split, Sources]:
         return {}
 
+    def whole(self, split: Split, *, cache: Path, track: Track) -> Recordings:
+        """The split, read and checked in the first place, and from the cache as long as it is of the same files."""
+        seen = self.seen(split, cache, track)
+        found = cached(
+            self.place(split, cache),
+            seen,
+            self.width(split),
+            lambda: self.read(split, seen.files, track),
+            lambda: self.look(split, cache, track),
+        )
+        return leaving_out(found, self.leave_out, split)
+
+    def read_ahead(self, seed: int, cache: Path) -> None:
+        """Have in the system's memory what `load` will read of the training split, if it was seen and is in the cache.
+
+        To be done beside something else, such as imports; what is wrong is left to be told by `load`.
+        """
+        with contextlib.suppress(ValueError, OSError):
+            seen = self._seen.get("train")
+            if seen and (found := opened(self.place("train", cache), seen, self.width("train"))):
+                leaving_out(found, self.leave_out, "train").part(self.fraction, seed).read_ahead()
+
     @abstractmethod
     def look(self, split: Split, cache: Path, track: Track) -> Sources:
         """All files of the split; asking again reads none of them. Raises `ValueError` where there is none."""
@@ -57,5 +81,13 @@ class FileCorpus(ABC):
         """Where the split is. Raises `ValueError` if it is not there."""
 
     @abstractmethod
-    def whole(self, split: Split, *, cache: Path, track: Track) -> Recordings:
-        """The split, read and checked in the first place, and from the cache as long as it is of the same files."""
+    def place(self, split: Split, cache: Path) -> Path:
+        """The split's file in the cache."""
+
+    @abstractmethod
+    def width(self, split: Split) -> int:
+        """Coefficients a frame."""
+
+    @abstractmethod
+    def read(self, split: Split, found: Sequence[Content], track: Track) -> Iterable[Utterance | Fault]:
+        """Every utterance of the split, or all that is wrong with its files."""

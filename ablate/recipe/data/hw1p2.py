@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ablate.quantity import Positive, PositiveFraction
-from ablate.recipe.data.cache import Fault, Recordings, Sources, Utterance, cached
+from ablate.recipe.data.cache import Fault, Sources, Utterance
 from ablate.recipe.data.content import Content, Track, contents, name_of, readable
 from ablate.recipe.data.corpus import Boundary, Context, Dtype, Name, Split
 from ablate.recipe.data.fault import OnBadUtterance, noted
 from ablate.recipe.data.file_corpus import FileCorpus
 from ablate.recipe.data.folder import File, elsewhere, files, listing, some_files
-from ablate.recipe.data.left_out import leaving_out
 from ablate.recipe.data.phoneme import PHONEMES, SILENCES, indices, unknown, without_boundaries
 
 if TYPE_CHECKING:
@@ -67,18 +66,17 @@ class HW1P2(FileCorpus):
                     return [found[0], *PHONEMES[1:]]
         return list(PHONEMES)
 
-    def whole(self, split: Split, *, cache: Path, track: Track) -> Recordings:
-        """The split, read and checked in the first place, and from the cache as long as it is of the same files."""
-        folder = self.folder(split)
-        num_mfcc = _width(folder) if split == "test" else self.num_mfcc()  # a test needs no training split
-        found = cached(
-            cache / f"hw1p2-{_name(folder)}.frames",
-            seen := self.seen(split, cache, track),
-            num_mfcc,
-            lambda: _read(folder, seen.files, num_mfcc, track),
-            lambda: self.look(split, cache, track),
-        )
-        return leaving_out(found, self.leave_out, split)
+    def place(self, split: Split, cache: Path) -> Path:
+        """The split's file in the cache, by its folder."""
+        return cache / f"hw1p2-{_name(self.folder(split))}.frames"
+
+    def width(self, split: Split) -> int:
+        """Coefficients a frame; a test needs no training split."""
+        return _width(self.folder(split)) if split == "test" else self.num_mfcc()
+
+    def read(self, split: Split, found: Sequence[Content], track: Track) -> Iterator[Utterance | Fault]:
+        """Every utterance of the split, or all that is wrong with its files."""
+        return _read(self.folder(split), found, self.width(split), track)
 
     def look(self, split: Split, cache: Path, track: Track) -> Sources:
         """All files of the split; asking again reads none of them."""

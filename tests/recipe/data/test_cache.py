@@ -1,6 +1,7 @@
 """A cached split is what was put into it, or it is made anew."""
 
 import contextlib
+import dataclasses
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator
@@ -119,6 +120,18 @@ def test_what_is_damaged_is_used_once_it_has_been_made_anew_or_said_to_be_so_eac
         ):
             undamaged(use, said.append)
     assert said == [f"damage {number}; the data are read anew" for number in range(times)]
+
+
+def test_what_is_read_ahead_are_the_sound_utterances_in_few_stretches(tmp_path: Path) -> None:
+    whole = split(tmp_path / "a.frames")
+    size = 4 * 2 + 1  # bytes a frame
+    assert list(whole._stretches()) == [(0, size * sum(LENGTHS))]
+    without = dataclasses.replace(whole, left_out=frozenset(["1-é\udcff"]))
+    assert [each for each in without._stretches() if each != (0, 0)] == [(0, 5 * size), (6 * size, 9 * size)]
+    for recordings in (whole, without, dataclasses.replace(whole, entries=())):
+        recordings.read_ahead()
+    whole.path.write_bytes(whole.path.read_bytes()[:20])
+    whole.read_ahead()  # what is cut short is told by who uses it
 
 
 def test_it_is_made_once(tmp_path: Path) -> None:

@@ -32,6 +32,25 @@ def test_files_that_change_after_the_look_change_nothing_of_what_is_in_the_cache
     assert later.load("val", seed=0, cache=cache, track=silent).digest != first.digest
 
 
+def test_reading_ahead_makes_nothing_and_tells_nothing(tmp_path: Path) -> None:
+    root, cache = write(tmp_path / "root", lengths={"1-a": 20, "2-b": 30}, num_mfcc=13), tmp_path / "cache"
+    corpus = corpus_of(root, tmp_path)
+    corpus.read_ahead(0, cache)
+    assert not cache.exists()
+    corpus.fingerprint(cache, silent)
+    corpus.read_ahead(0, cache)
+    assert not list(cache.glob("*.frames"))
+    whole = corpus.load("train", seed=0, cache=cache, track=silent)
+    before = whole.path.read_bytes()
+    corpus.read_ahead(0, cache)
+    for content in (before[:-30], b"", before[:40] + b"x" + before[41:]):
+        whole.path.write_bytes(content)
+        corpus.read_ahead(0, cache)
+        assert whole.path.read_bytes() == content
+    shutil.rmtree(root)
+    corpus.read_ahead(0, cache)
+
+
 def test_files_that_change_between_the_look_and_their_reading_are_refused(tmp_path: Path) -> None:
     root, cache = write(tmp_path / "root", lengths={"1-a": 20, "2-b": 30}, num_mfcc=13), tmp_path / "cache"
     corpus = corpus_of(root, tmp_path)

@@ -13,7 +13,7 @@ from ablate.quantity import Count, Integer, Positive, PositiveFraction
 from ablate.quantity.valid import After, Before
 from ablate.recipe.data.aligned import segment
 from ablate.recipe.data.aligned.tree import Paths, Tree
-from ablate.recipe.data.cache import Fault, Recordings, Sources, Utterance, cached
+from ablate.recipe.data.cache import Fault, Sources, Utterance
 from ablate.recipe.data.content import Content, Track, name_of, readable
 from ablate.recipe.data.corpus import (
     NOT_OF_THE_FILES,
@@ -27,7 +27,6 @@ from ablate.recipe.data.corpus import (
 from ablate.recipe.data.fault import OnBadUtterance, noted
 from ablate.recipe.data.file_corpus import FileCorpus
 from ablate.recipe.data.installed import bits_version
-from ablate.recipe.data.left_out import leaving_out
 from ablate.recipe.data.phoneme import PHONEMES
 
 if TYPE_CHECKING:
@@ -109,20 +108,21 @@ class Aligned(FileCorpus):
         """The phonemes in the order of their classes."""
         return list(PHONEMES)
 
-    def whole(self, split: Split, *, cache: Path, track: Track) -> Recordings:
-        """The split, made in the first place, and from the cache as long as its files and settings stay the same."""
+    def place(self, split: Split, cache: Path) -> Path:
+        """The split's file in the cache, by its folders, settings and what they were read with."""
         tree = self._tree(split)
         settings = settings_of(self, without=_NOT_OF_THE_FRAMES)
         versions = [bits_version(package) for package in _PACKAGES]
         places = [str(tree.audio.resolve()), str(tree.alignments.resolve()), tree.speakers]
-        found = cached(
-            cache / f"aligned-{name_of([places, settings, versions])}.frames",
-            seen := self.seen(split, cache, track),
-            self.n_mfcc,
-            lambda: self._read(tree, seen.files, track),
-            lambda: self.look(split, cache, track),
-        )
-        return leaving_out(found, self.leave_out, split)
+        return cache / f"aligned-{name_of([places, settings, versions])}.frames"
+
+    def width(self, split: Split) -> int:
+        """Coefficients a frame."""
+        return self.n_mfcc
+
+    def read(self, split: Split, found: Sequence[Content], track: Track) -> Iterator[Utterance | Fault]:
+        """Every utterance of the split, or all that is wrong with its files."""
+        return self._read(self._tree(split), found, track)
 
     def look(self, split: Split, cache: Path, track: Track) -> Sources:
         """All files of the split; asking again reads none of them."""
