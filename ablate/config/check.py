@@ -7,6 +7,7 @@ A node's keys are the keyword-only parameters of its `_target_`, a public callab
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import inspect
 import re
@@ -48,7 +49,7 @@ def check_settings(config: dict[str, Any], overrides: Sequence[str] = ()) -> Con
     if (config.get("device"), config.get("precision")) == ("cpu", "fp16"):
         problems.append(NO_FP16)
     settings = {key: value for key, value in config.items() if key not in GROUPS}
-    hints = typing.get_type_hints(Settings, include_extras=True)
+    hints = _hints_in(Settings)
     typed = {name_of(each): value_of(each) for each in overrides}
     _take_text_as_typed("", settings, hints, typed)
     config |= _valid("", settings, hints, problems)
@@ -178,12 +179,18 @@ def _no_option(group: Group, name: object) -> str:
     return said + (remedy if name is None else "")
 
 
+@functools.cache
+def _hints_in(table: type) -> Hints:
+    """The hints of a table's keys, made out once: they are asked for with each cell of a study."""
+    return typing.get_type_hints(table, include_extras=True)
+
+
 def _take_text_as_typed(prefix: str, values: dict[str, Any], hints: Hints, typed: Mapping[str, str]) -> None:
     """Put what was typed in the place of a number where text is meant: 2024_11_05 is no 20241105 there."""
     for name, value in values.items():
         hint, text = hints.get(name), typed.get(f"{prefix}{name}", "")
         if typing.is_typeddict(hint):
-            below = typing.get_type_hints(hint, include_extras=True)
+            below = _hints_in(hint)
             _take_text_as_typed(f"{prefix}{name}.", value if isinstance(value, dict) else {}, below, typed)
             continue
         as_text: Any = text
@@ -223,7 +230,7 @@ def _valid(prefix: str, values: Mapping[str, Any], hints: Hints, problems: list[
             continue
         hint = hints[name]
         if typing.is_typeddict(hint) and isinstance(value, dict):
-            below = typing.get_type_hints(hint, include_extras=True)
+            below = _hints_in(hint)
             found[name] = _valid(f"{prefix}{name}.", value, below, problems)
         elif typing.is_typeddict(hint):
             problems.append(f"{prefix}{name}: expected the keys {', '.join(hint.__annotations__)}, found {value!r}")
