@@ -148,8 +148,9 @@ class Streamed:
     def _too_small(self, least: float) -> str:
         """Why a budget of less than so many bytes is refused."""
         whole = self.table.features.nbytes
-        room = f"at least {_rounded_up(least / 1e9)} GB for batches of {self._batch_size} frames, or "
-        enough = f"{room if least < whole else ''}{_rounded_up(whole / 1e9)} GB, which hold the whole split"
+        enough = f"{_rounded_up(whole / 1e9)} GB, which hold the whole split"
+        if least < whole:
+            enough = f"at least {_rounded_up(least / 1e9)} GB for batches of {self._batch_size} frames, or {enough}"
         return f"expected {enough}; give more, or a smaller batch_size"
 
     def _divided(self, generator: torch.Generator) -> list[Tensor]:

@@ -133,6 +133,12 @@ def test_the_least_budget_named_is_one_that_will_do(context: int) -> None:
             Streamed(table_of([50] * 400), context, CPU, round(0.89 * named * 1e9), batch_size)
 
 
+def test_a_batch_of_nearly_all_frames_needs_room_for_the_whole() -> None:
+    for batch_size in (990, 992, 1000):
+        with pytest.raises(ValueError, match=r"expected 1.7e-05 GB, which hold the whole split"):
+            Streamed(table_of([50] * 20), 2, CPU, 100, batch_size)
+
+
 def test_a_run_learns_as_from_the_whole_and_repeats_and_resumes_to_the_bit(tmp_path: Path, corpus_cache: Path) -> None:
     (tmp_path / "cache").symlink_to(corpus_cache)
     whole, _ = trained([*SMALL, "batch_size=64"], tmp_path)

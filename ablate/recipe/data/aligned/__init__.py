@@ -120,10 +120,6 @@ class Aligned(FileCorpus):
         """Coefficients a frame."""
         return self.n_mfcc
 
-    def read(self, split: Split, found: Sequence[Content], track: Track) -> Iterator[Utterance | Fault]:
-        """Every utterance of the split, or all that is wrong with its files."""
-        return self._read(self._tree(split), found, track)
-
     def look(self, split: Split, cache: Path, track: Track) -> Sources:
         """All files of the split; asking again reads none of them."""
         return self._tree(split).sources(cache, track)
@@ -150,7 +146,7 @@ class Aligned(FileCorpus):
     def _samples(self, seconds: float) -> int:
         return round(seconds * self.sample_rate_hz)
 
-    def _read(self, tree: Tree, found: Sequence[Content], track: Track) -> Iterator[Utterance | Fault]:
+    def read(self, split: Split, found: Sequence[Content], track: Track) -> Iterator[Utterance | Fault]:
         """Every utterance of the split, or all that is wrong with its files."""
         from ablate.recipe.data.mfcc import mfcc
         from ablate.recipe.data.threads import single_thread
@@ -165,6 +161,7 @@ class Aligned(FileCorpus):
             )
         except ValueError as error:
             raise ValueError(f"data.num_mels={self.num_mels}: {error} (data.window_seconds)") from error
+        tree = self._tree(split)
         utterances, known = tree.utterances(), readable(found)
         with single_thread():  # the bits would depend on their number
             for paths in track(utterances, len(utterances), f"reading {tree.audio.name}"):
