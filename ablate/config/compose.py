@@ -25,7 +25,7 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job
 from hydra.errors import HydraException
@@ -228,6 +228,10 @@ class Composer:
         """Whether a name is that of a group of options, ours or the user's."""
         return self._loader.files.group_exists(name)
 
+    def has_dependent_choices(self) -> bool:
+        """Whether a defaults list that was read names an option by another choice: `${arch}_small`."""
+        return self._loader.files.has_dependent_choices
+
     def differences(self, config: Config, choices: Mapping[str, str]) -> list[str]:
         """What a config has that is not default, as overrides without the seed: options first, then single values."""
         defaults = self._loader.compute_defaults_list(self.config_name, [], RunMode.RUN).overrides.known_choices
@@ -283,32 +287,6 @@ class Composer:
 
     def _context(self) -> HydraContext:
         return HydraContext(config_loader=self._loader, callbacks=Callbacks())
-
-
-class Compositions:
-    """Configs of many lists of overrides: a set of options is composed once. All lists must override the same keys."""
-
-    def __init__(self, composer: Composer) -> None:
-        self._composer = composer
-        self._composed = Kept[tuple[str, ...], DictConfig]()
-
-    def compose(self, overrides: Sequence[str]) -> DictConfig:
-        """As the composer's."""
-        parsed = [self._composer.parsed(override) for override in overrides]
-        values = [each for each in parsed if self._is_plain_value(each)]
-        options = tuple(str(each.input_line) for each in parsed if not self._is_plain_value(each))
-        if options not in self._composed:
-            self._composed[options] = composed = self._composer.compose(overrides)
-            return composed
-        composed = self._composed[options]
-        for each in values:
-            OmegaConf.update(composed, each.key_or_group, each.value(), merge=True)
-        return composed
-
-    def _is_plain_value(self, override: Override) -> bool:
-        """Whether it only puts a value in the place of another, which Hydra does last of all."""
-        is_change = override.type is OverrideType.CHANGE and not isinstance(override.value(), dict)
-        return is_change and override.package is None and not self._composer.is_group(override.key_or_group)
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:

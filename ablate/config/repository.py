@@ -37,6 +37,7 @@ class Files(CachingConfigRepository):
     def __init__(self, delegate: IConfigRepository) -> None:
         super().__init__(delegate)
         self._read = Kept[str, ConfigResult | None]()
+        self.has_dependent_choices = False  # of what was read: whether a choice in it is made by another
         self._sizes: dict[str, int] = {}  # of a user's file with all that its defaults list brings
         self._options: dict[tuple[str, ObjectType | None], list[str]] = {}
         self._withhold()
@@ -54,7 +55,8 @@ class Files(CachingConfigRepository):
         if config_path not in self._read:
             self._check_file(config_path)
             with self._naming(config_path):
-                self._read[config_path] = self._of(config_path).load_config(config_path)
+                self._read[config_path] = found = self._of(config_path).load_config(config_path)
+                self.has_dependent_choices |= any(map(_is_dependent, (found and found.defaults_list) or ()))
         found = self._read[config_path]
         self._check_size(config_path, found)
         if found and found.provider == "main" and config_path.startswith("hydra/"):
@@ -155,6 +157,11 @@ def _is_own(provider: str) -> bool:
 def _is_hydras(path: str) -> bool:
     """Whether a config is below `hydra/`, where none of the user's is read."""
     return posixpath.normpath(path).lstrip("/").split("/")[0] == "hydra"
+
+
+def _is_dependent(default: InputDefault) -> bool:
+    """Whether it interpolates, as only another choice can be interpolated there."""
+    return any("${" in str(value) for value in vars(default).values())
 
 
 def _group_of(default: InputDefault) -> str:

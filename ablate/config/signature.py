@@ -10,14 +10,15 @@ import __future__
 import ast
 import functools
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
 _OURS = "ablate.recipe."  # modules that are read, too, where an annotation needs them
 
 
-def hints(module_name: str, name: str) -> dict[str, Any] | None:
+@functools.cache
+def hints(module_name: str, name: str) -> Mapping[str, Any] | None:
     """The annotations of a function's keyword-only parameters, those of `**name: Unpack[...]` too, or of a dataclass.
 
     None where the module, or a public function or dataclass of its own, is not there.

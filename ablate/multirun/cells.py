@@ -15,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from ablate.command.diagnosis import mistakes, slip, wrong_range
 from ablate.config.check import check_settings, instantiate, refuse
-from ablate.config.compose import Composer, Compositions, parse, resolve
+from ablate.config.compose import Composer, parse, resolve
+from ablate.config.compositions import Compositions
 from ablate.config.override import NOTHING, canonical_override, for_shell, name_of, quoted, sign_of, value_of, with_list
 from ablate.config.settings import Config, Study
 from ablate.display import Screen
@@ -352,10 +353,9 @@ def _compose_all(
     for name, arm in arms.items():
         levels = given.levels(varied, arm)
         try:
-            composed = compositions.compose([*shared, *levels])
             for seed in seeds_of[name]:
-                composed["seed"] = seed
-                cells.append(_cell(composed, (name, seed), shared, levels, fingerprints))
+                config = check_settings(compositions.resolve([*shared, *levels, f"seed={seed}"]), [*shared, *levels])
+                cells.append(_cell(config, (name, seed), shared, levels, fingerprints))
         except UserError as error:
             for line in str(error).splitlines():
                 problems.setdefault(line, f"{name}: {line}" if levels else line)
@@ -369,14 +369,13 @@ def _compose_all(
 
 
 def _cell(
-    composed: DictConfig, place: tuple[str, int], shared: Sequence[str], levels: Sequence[str], known: dict[str, str]
+    config: Config, place: tuple[str, int], shared: Sequence[str], levels: Sequence[str], known: dict[str, str]
 ) -> Composed:
     """The cell of an arm and a seed; `known` are the fingerprints of data that other cells have asked for."""
     arm, seed = place
-    config = check_settings(resolve(composed), [*shared, *levels])
-    corpus = instantiate(config, "data")
     data = json.dumps([config["data"], config["output_dir"]], sort_keys=True, default=str)
     if data not in known:
+        corpus = instantiate(config, "data")
         with refusing():
             track = Screen(progress=config["progress"]).track
             known[data] = corpus.fingerprint(Layout(Path(config["output_dir"])).cache, track)

@@ -3,10 +3,8 @@
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
-from ablate.config.compose import Composer, Compositions, compose, resolve
-from ablate.config.folder import options
+from ablate.config.compose import Composer, compose, resolve
 from ablate.config.settings import GROUPS
 from tests.trainings import checked
 
@@ -30,22 +28,6 @@ def test_the_users_own_options_add_to_ours_and_replace_them(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     assert resolve(compose(["optimizer=slow"]))["optimizer"]["lr"] == 0.01
     assert resolve(compose(["optimizer=adamw"]))["optimizer"]["_target_"].endswith("sgd")
-
-
-def test_many_compositions_are_hydras_own() -> None:
-    arms = [
-        [f"{group}={option}", f"optimizer.lr={rate}", "+data.extra={a: 1}", f"arch.depth={depth}"]
-        for group in ("normalization", "optimizer", "scheduler")
-        for option in options(group)
-        for rate, depth in ((0.1, 3), (1e-5, 4), ("null", 5))
-    ]
-    with Composer() as composer:
-        compositions = Compositions(composer)
-        found = [OmegaConf.to_yaml(compositions.compose(arm)) for arm in arms]
-        assert found == [OmegaConf.to_yaml(composer.compose(arm)) for arm in arms]
-        compositions = Compositions(composer)
-        lists = [["arch=custom", f"arch.widths={widths}"] for widths in ("[4]", "[3,2,1]", "[]")]
-        assert [compositions.compose(each)["arch"]["widths"] for each in lists] == [[4], [3, 2, 1], []]
 
 
 def test_a_file_that_is_edited_while_a_study_runs_changes_none_of_its_runs(
