@@ -115,8 +115,10 @@ def overhead(cells: int) -> int:
         print(f"the finished study asked again: {_shown(again)}; the bare command's start: {_shown(start)}")
         looked_up = _lookup_seconds(folder / "many", 10_000)
         print(f"what has become of 10,000 recorded runs, and how fast they were: {looked_up:.2f} s")
-        more = [_seconds(folder, [*study, "study.seeds=5", "study.dry_run=true", "study.name=more"])]
-        print(f"a dry run of {len(runs) // 2 * 5} cells: {_shown(more)}")
+        arms = ["normalization=cmn,cmvn,minmax,zscore,none", "optimizer=sgd,adamw,adam,nadam,rmsprop",
+                f"optimizer.lr={','.join(f'{0.001 * (1 + number)}' for number in range(80))}"]  # fmt: skip
+        planned = [_seconds(folder, [*_TINY, *arms, "study.dry_run=true", "study.name=more"]) for _ in range(2)]
+        print(f"a dry run of 2,000 arms: {_shown(planned)}")
     return code
 
 

@@ -102,7 +102,7 @@ def instantiate(config: Config, group: Group, *runtime: Any) -> Any:
     target = _target(group, config[group]["_target_"])
     arguments = {key: value for key, value in config[group].items() if key != "_target_"}
     try:
-        inspect.signature(target).bind(*runtime, **arguments)
+        _signature(target).bind(*runtime, **arguments)
     except TypeError as error:
         raise UserError(f"{group}._target_={config[group]['_target_']}: not an option of {group} ({error})") from error
     with refusing():
@@ -160,6 +160,11 @@ def _target(group: Group, name: object) -> Callable[..., Any]:
         if is_option and getattr(target, "__module__", None) == module_name:
             return typing.cast(Callable[..., Any], target)
     raise UserError(_no_option(group, name))
+
+
+@functools.cache
+def _signature(target: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(target)
 
 
 def _is_whole(group: Group, node: Mapping[str, Any]) -> bool:

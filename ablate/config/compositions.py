@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -38,6 +38,7 @@ class Compositions:
         self._config = OmegaConf.create({})
         self._raw: dict[str, Any] = {}  # the config's values before they are resolved, and after
         self._plain: dict[str, Any] = {}
+        self._interpolated: set[str] = set()  # the top-level keys in which that makes a difference
         self._first: dict[str, str] = {}
         self._given: dict[str, str] = {}  # the overrides of the config at hand, by name; none where there is no config
         self._nodes: dict[str, Any] = {}  # of an option: of its group, in the first config but for it
@@ -56,6 +57,7 @@ class Compositions:
             self._forget()
             self._config = self._composer.compose(overrides)
             self._raw = {str(name): value for name, value in _container(self._config, resolve=False).items()}
+            self._interpolated = set(_interpolated(self._raw))
             self._plain = resolve(self._config)
             self._first = self._given = given
         return dict(self._plain)
@@ -106,11 +108,18 @@ class Compositions:
 
     def _resolve(self, changed: Collection[str]) -> None:
         """Bring the values of these top-level keys up to date, and of those in which something is interpolated."""
-        self._raw |= {name: _container(self._config[name], resolve=False) for name in changed}
+        raw = {name: _container(self._config[name], resolve=False) for name in changed}
+        self._raw |= raw
         check_growth(self._raw)
-        moving = [name for name, value in self._raw.items() if "${" in str(value)]
-        self._plain |= {name: _container(self._config[name], resolve=True) for name in {*changed, *moving}}
+        self._interpolated = {*self._interpolated.difference(raw), *_interpolated(raw)}
+        self._plain |= raw
+        self._plain |= {name: _container(self._config[name], resolve=True) for name in self._interpolated}
         check_secrets(self._plain, os.environ)
+
+
+def _interpolated(raw: Mapping[str, Any]) -> Iterator[str]:
+    """The keys of those values, not resolved, that are not what they become."""
+    return (name for name, value in raw.items() if "${" in (text := str(value)) or "???" in text)
 
 
 def _container(value: Any, *, resolve: bool) -> Any:

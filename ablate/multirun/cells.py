@@ -349,7 +349,7 @@ def _compose_all(
     fixed = [each for each in fixed if not name_of(each).startswith("study.")]
     shared = [*fixed, *given.levels(single, [factor.levels[0] for factor in single])]
     compositions, fingerprints = Compositions(composer), dict[str, str]()
-    cells, problems = list[Composed](), dict[str, str]()
+    cells, problems, are_levels_sound = list[Composed](), dict[str, str](), False
     for name, arm in arms.items():
         levels = given.levels(varied, arm)
         try:
@@ -360,6 +360,9 @@ def _compose_all(
             for line in str(error).splitlines():
                 problems.setdefault(line, f"{name}: {line}" if levels else line)
         except Exception:
+            if not are_levels_sound:
+                refuse([*problems.values(), *_mistakes_of_all(composer, given)])
+                are_levels_sound = True
             for line in mistakes(composer, [*shared, *levels], multirun=True):
                 problems.setdefault(line, line)
             if not problems:

@@ -13,6 +13,7 @@ OUTSIDE = (
     "objective", "data.root", "data.alignments", "data.test", "data.leave_out",
 )  # fmt: skip
 """What can't change a result: these keys and all below them are not in the address."""
+_OUTSIDE = tuple(f"{outside}." for outside in OUTSIDE)
 
 PLACES_OF_DATA = ("data.root", "data.alignments", "data.leave_out")
 """Of these, those that lead to what the data's fingerprint is made of."""
@@ -57,7 +58,7 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 def is_outside(path: str) -> bool:
     """Whether a dotted path is none of what the key is made of."""
-    return any(path == outside or path.startswith(f"{outside}.") for outside in OUTSIDE)
+    return f"{path}.".startswith(_OUTSIDE)
 
 
 def _same(value: Any, other: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import platform
 import socket
@@ -41,7 +42,13 @@ def configure(device_name: DeviceName, precision: Precision, threads: int | None
 def physical_cores() -> int:
     """The cores this process may use, hyper-threads not counted."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(allowed, psutil.cpu_count(logical=False) or allowed)
+    return min(allowed, _physical_cores() or allowed)
+
+
+@functools.cache
+def _physical_cores() -> int | None:
+    """Those of the machine, which is looked through for them; None where it does not tell."""
+    return psutil.cpu_count(logical=False)
 
 
 def gpus() -> list[str]:
