@@ -141,29 +141,41 @@ def rehearse(cells: Sequence[Composed]) -> None:
         except UserError as error:
             for line in str(error).splitlines():
                 problems.setdefault(line, arm)
+    _refuse_of_arms(problems)
+
+
+def _refuse_of_arms(problems: Mapping[str, str]) -> None:
+    """Raise `UserError` for problems, each with the first arm that has it."""
     refuse(line if arm == design.label([], ()) else f"{arm}: {line}" for line, arm in problems.items())
 
 
 def check_data(cells: Sequence[Composed], screen: Screen) -> None:
     """Read all data that the cells train on into the cache, each once.
 
-    Raises `UserError` that names what is wrong with them.
+    Raises `UserError` that names what is wrong with them, or with a cell that they are too few for.
     """
     told: set[str] = set()
-    distinct: dict[tuple[str, float, int | None], Composed] = {}
+    of_data: dict[tuple[str, float, int | None], list[Composed]] = {}
     for cell in cells:
         data = cell.config["data"]
         files = json.dumps({name: value for name, value in data.items() if name not in NOT_OF_THE_FILES})
         seed = drawing_seed(data["fraction"], cell.config["seed"])
-        distinct.setdefault((files, data["fraction"], seed), cell)
-    if not distinct:
+        of_data.setdefault((files, data["fraction"], seed), []).append(cell)
+    if not of_data:
         return
-    from ablate.training.data import load
+    from ablate.training.data import check_size, load
 
-    for (files, _, _), cell in distinct.items():
+    problems: dict[str, str] = {}
+    for (files, _, _), alike in of_data.items():
         says = Screen(quiet=True) if files in told else screen
-        load(cell.config, instantiate(cell.config, "data"), says)
+        train, _ = load(alike[0].config, instantiate(alike[0].config, "data"), says)
         told.add(files)
+        for cell in alike:
+            try:
+                check_size(cell.config, sum(train.lengths))
+            except UserError as error:
+                problems.setdefault(str(error), cell.arm)
+    _refuse_of_arms(problems)
 
 
 def _given(composer: Composer, arguments: Sequence[str]) -> tuple[_Given, list[str]]:

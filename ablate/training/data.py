@@ -80,6 +80,15 @@ def load(config: Config, corpus: Corpus, screen: Screen) -> tuple[Recordings, Re
     return train, val
 
 
+def check_size(config: Config, frames: int) -> None:
+    """Raise `UserError` where so many training frames make no batch."""
+    if config["batch_size"] > frames:
+        raise UserError(
+            f"batch_size={config['batch_size']}: the training split has only {frames} frames; give a smaller one, or a "
+            "larger part of the data"
+        )
+
+
 def tables(config: Config, corpus: Corpus, fingerprint: str, screen: Screen) -> tuple[FrameTable, FrameTable]:
     """The normalized training and validation tables. Raises `UserError` for data that are no longer those."""
 

@@ -118,11 +118,7 @@ def prepare(config: Config, corpus: Corpus, fingerprint: str, screen: Screen, ta
     optimizer = instantiate(config, "optimizer", model.to(device))
 
     train, val = tables.get(config, fingerprint, lambda: data.tables(config, corpus, fingerprint, screen))
-    if config["batch_size"] > len(train.labels):
-        raise UserError(
-            f"batch_size={config['batch_size']}: the training split has only {len(train.labels)} frames; give a "
-            "smaller one, or a larger part of the data"
-        )
+    data.check_size(config, len(train.labels))
     steps_an_epoch = len(train.labels) // config["batch_size"]
     steps = steps_an_epoch * config["epochs"]
     with refusing():

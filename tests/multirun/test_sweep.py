@@ -419,6 +419,15 @@ def test_a_fraction_without_sound_data_is_refused_before_any_run(ablate: Command
     assert not (tmp_path / "outputs" / "runs").exists()
 
 
+def test_batches_larger_than_the_data_are_refused_before_any_run(
+    ablate: Command, tiny: list[str], tmp_path: Path
+) -> None:
+    done = ablate("-m", *tiny, "batch_size=64,999999", "optimizer=sgd,adamw", "study.seeds=2")
+    expected = "ablate: batch_size=999999,optimizer=sgd: batch_size=999999: the training split has only 16628 frames"
+    assert done.returncode == 2 and done.stderr.startswith(expected) and len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "outputs" / "runs").exists()
+
+
 def test_data_that_change_during_a_study_mix_with_no_run(tmp_path: Path, environment: dict[str, str]) -> None:
     root = write(tmp_path / "root", lengths={"1-a": 200, "2-b": 200}, num_mfcc=13)
     overrides = ["-m", "data=hw1p2", "data.root=root", "batch_size=32", "wandb.mode=disabled", "arch.width=16"]
