@@ -40,7 +40,7 @@ class Compositions:
         self._plain: dict[str, Any] = {}
         self._interpolated: set[str] = set()  # the top-level keys in which that makes a difference
         self._first: dict[str, str] = {}
-        self._given: dict[str, str] = {}  # the overrides of the config at hand, by name; none where there is no config
+        self._given: dict[str, str] | None = None  # the overrides of the config at hand, by name, where there is one
         self._nodes: dict[str, Any] = {}  # of an option: of its group, in the first config but for it
 
     def resolve(self, overrides: Sequence[str]) -> dict[str, Any]:
@@ -67,22 +67,22 @@ class Compositions:
 
         Where it raises, there is no config at hand.
         """
-        before, self._given = self._given, {}
-        differing = [name for name in given if given[name] != before.get(name)]
-        chosen = [name for name in differing if name in GROUPS]
-        changed = {name.partition(".")[0] for name in differing}
-        fixed = {name.partition(".")[0] for name in given if not self._is_exchangeable(given[name])}
-        may_follow = given.keys() == before.keys() and all(self._is_exchangeable(before[name]) for name in differing)
-        if not may_follow or changed & fixed:
+        before, self._given = self._given, None
+        if before is None or list(before) != list(given):
             return False
+        differing = [name for name in given if given[name] != before[name]]
+        changed = {_top(name) for name in differing}
+        fixed = {_top(name) for name in given if not self._is_exchangeable(given[name])}
+        if changed & fixed or not all(self._is_exchangeable(before[name]) for name in differing):
+            return False
+        chosen = [name for name in differing if name in GROUPS]
         for group in chosen:
             self._config[group] = self._node(group, given[group])
         if chosen and self._composer.has_dependent_choices():
             return False
-        for name in given:
-            if (name in differing and name not in chosen) or (name.partition(".")[0] in chosen and "." in name):
-                level = self._composer.parsed(given[name])
-                OmegaConf.update(self._config, name, level.value(), merge=True)
+        for name, override in given.items():
+            if _top(name) in changed and name not in GROUPS:
+                OmegaConf.update(self._config, name, self._composer.parsed(override).value(), merge=True)
         self._resolve(changed)
         self._given = dict(given)
         return True
@@ -102,6 +102,7 @@ class Compositions:
         return not is_node and (is_in_node or "${" not in str(parsed.value()))
 
     def _node(self, group: str, option: str) -> Any:
+        """The node of a group with this option; a copy of it is taken into a config."""
         if option not in self._nodes:
             self._nodes[option] = self._composer.compose(list({**self._first, group: option}.values()))[group]
         return self._nodes[option]
@@ -115,6 +116,10 @@ class Compositions:
         self._plain |= raw
         self._plain |= {name: _container(self._config[name], resolve=True) for name in self._interpolated}
         check_secrets(self._plain, os.environ)
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def _interpolated(raw: Mapping[str, Any]) -> Iterator[str]:

@@ -63,6 +63,12 @@ MIXED = {
         ["data.labels={AX: a}", "data.labels.AX=c", "seed=1"],
         ["data.labels.AX=d", "data.labels={AX: a}", "seed=1"],
     ],
+    "the same ones in another order": [
+        ["data.labels={AX: a}", "data.labels.AX=b"], ["data.labels.AX=b", "data.labels={AX: a}"],
+        ["study.exclude=[a]", "study.exclude.0=b"], ["study.exclude.0=b", "study.exclude=[a]"],
+    ],
+    "a part of a list that changes": [[f"study.exclude=[{each},c]", "study.exclude.0=b"] for each in "xyz"],
+    "none after a wrong one": [["no.such=1"], [], ["seed=1"]],
     "lists": [["arch=custom", f"arch.widths={widths}"] for widths in ("[4]", "[3,2,1]", "[]")],
     "a key that one option has": [
         ["optimizer=adamw", "optimizer.momentum=1"], ["optimizer=sgd", "optimizer.momentum=1"],
