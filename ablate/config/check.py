@@ -28,7 +28,7 @@ from ablate.study.design import split
 
 Hints = Mapping[str, Any]
 
-NO_FP16 = "precision=fp16: expected a GPU, found cpu; take fp32, or bf16 on a CPU with AMX"
+NO_FP16 = "precision=fp16: expected a GPU, found cpu; take fp32, or bf16 on a CPU with AVX-512 bf16 or AMX"
 
 _EXCLUSIVE = [("arch.width", "arch.num_params")]
 _MOST_PROBLEMS = 20

@@ -9,6 +9,7 @@ import os
 import platform
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -75,8 +76,23 @@ def name(device: torch.device) -> str:
     return f"{device.type} ({torch.cuda.get_device_name(device) if device.type == 'cuda' else _cpu_name()})"
 
 
-def warnings(asked: DeviceName, device: torch.device, driver: Path = _DRIVER) -> list[str]:
-    """What should not be overlooked: a GPU that is there and does not train."""
+def warnings(asked: DeviceName, precision: Precision, device: torch.device, driver: Path = _DRIVER) -> Iterator[str]:
+    """What should not be overlooked: a GPU that is there and does not train, a precision that the processor lacks."""
+    yield from _of_unused_gpus(asked, device, driver)
+    if device.type == "cpu" and precision == "bf16" and not _has_bf16():
+        yield (
+            "precision=bf16: this processor has no instructions for it (AVX-512 bf16 or AMX), and a step takes many "
+            "times as long as in fp32; take fp32"
+        )
+
+
+def _has_bf16() -> bool:
+    """Whether the CPU multiplies in bf16, as far as torch can tell, which is on x86 alone."""
+    is_x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return not is_x86 or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def _of_unused_gpus(asked: DeviceName, device: torch.device, driver: Path) -> list[str]:
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "unset") in ("", "-1")
     if asked != "auto" or device.type != "cpu" or hidden or not (found := _gpus(driver)):
         return []

@@ -260,7 +260,7 @@ def _recorded(run: Run, training: Training, writer: Writer, watched: _Watched) -
 
     tracker, screen = watched.tracker, watched.screen
     screen.say(f"device: {machine.name(training.device)}")
-    for warning in machine.warnings(run.config["device"], training.device):
+    for warning in machine.warnings(run.config["device"], run.config["precision"], training.device):
         screen.announce(f"WARNING: {warning}")
     screen.say(arch.describe(training.model, run.config["arch"].get("num_params")))
     end: End = "crashed"

@@ -11,7 +11,7 @@ import psutil
 import pytest
 import torch
 
-from ablate.config.settings import Precision
+from ablate.config.settings import DeviceName, Precision
 from ablate.error import UserError
 from ablate.training import machine
 from tests.trainings import prepared
@@ -54,15 +54,35 @@ def test_a_device_is_called_as_people_call_it() -> None:
 def test_a_gpu_that_is_there_and_does_not_train_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     cpu, driver = torch.device("cpu"), tmp_path / "gpus"
-    assert machine.warnings("auto", cpu, driver) == [], "no GPU"
+
+    def warnings(asked: DeviceName, device: torch.device) -> list[str]:
+        return list(machine.warnings(asked, "fp32", device, driver))
+
+    assert warnings("auto", cpu) == [], "no GPU"
     (driver / "0000:00:1e.0").mkdir(parents=True)
     (driver / "0000:00:1e.0" / "information").write_text("Model: \t\t Tesla T4\nIRQ:   \t\t 10\n")
-    (warning,) = machine.warnings("auto", cpu, driver)
+    (warning,) = warnings("auto", cpu)
     assert "a GPU (Tesla T4) that PyTorch" in warning and "trains on the CPU, many times slower: " in warning
-    assert machine.warnings("cpu", cpu, driver) == [], "it was asked for"
-    assert machine.warnings("auto", torch.device("cuda"), driver) == []
+    assert warnings("cpu", cpu) == [], "it was asked for"
+    assert warnings("auto", torch.device("cuda")) == []
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert machine.warnings("auto", cpu, driver) == [], "it was hidden on purpose"
+    assert warnings("auto", cpu) == [], "it was hidden on purpose"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "has_avx512_bf16", "has_amx", "is_warned"),
+    [("x86_64", False, False, True), ("AMD64", False, False, True), ("x86_64", True, False, False),
+     ("x86_64", False, True, False), ("arm64", False, False, False)],
+)  # fmt: skip
+def test_a_processor_that_lacks_bf16_is_warned_of(
+    architecture: str, has_avx512_bf16: bool, has_amx: bool, is_warned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: architecture)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_avx512_bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_amx)
+    cpu = torch.device("cpu")
+    assert any("precision=bf16: this pro" in each for each in machine.warnings("cpu", "bf16", cpu)) == is_warned
+    assert not list(machine.warnings("cpu", "fp32", cpu)) + list(machine.warnings("cpu", "bf16", torch.device("cuda")))
 
 
 def test_only_fp16_scales_its_loss(tmp_path: Path, corpus_cache: Path) -> None:
