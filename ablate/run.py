@@ -54,7 +54,7 @@ def _run(arguments: list[str]) -> int:
 def _other_mistakes(composer: Composer, line: Line, overrides: list[str]) -> list[str]:
     if not line.flags.multirun:
         return mistakes(composer, overrides)
-    from ablate.multirun.cells import all_mistakes
+    from ablate.multirun.factors import all_mistakes
 
     return all_mistakes(composer, overrides)
 
@@ -159,7 +159,7 @@ def _sweep_by_another(composer: Composer, overrides: list[str]) -> None:
             f"{', '.join(asked)}: only ablate's own multirun has it; leave it out, or hydra/sweeper=..., which chooses "
             "another"
         )
-    from ablate.multirun.cells import all_mistakes
+    from ablate.multirun.factors import all_mistakes
     from ablate.training.run import objective
 
     known = [each for each in overrides if not composer.is_sweep(each) or composer.parsed(each).is_discrete_sweep()]

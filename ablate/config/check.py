@@ -31,7 +31,8 @@ Hints = Mapping[str, Any]
 NO_FP16 = "precision=fp16: expected a GPU, found cpu; take fp32, or bf16 on a CPU with AVX-512 bf16 or AMX"
 
 _EXCLUSIVE = [("arch.width", "arch.num_params")]
-_MOST_PROBLEMS = 20
+MOST_PROBLEMS = 20
+"""That are told, each in a line."""
 
 
 def check_settings(config: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
@@ -87,8 +88,8 @@ def node_problems(config: Config, group: Group) -> list[str]:
 def refuse(problems: Iterable[str]) -> None:
     """Raise `UserError` with all of these lines, each once, if there are any."""
     lines = list(dict.fromkeys(problems))
-    if len(lines) > _MOST_PROBLEMS:
-        lines[_MOST_PROBLEMS:] = [f"... and {len(lines) - _MOST_PROBLEMS} more"]
+    if len(lines) > MOST_PROBLEMS:
+        lines[MOST_PROBLEMS:] = [f"... and {len(lines) - MOST_PROBLEMS} more"]
     if lines:
         raise UserError("\n".join(lines))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ablate.config.compose import Composer, resolve
@@ -24,24 +24,16 @@ class Compositions:
 
     Hydra and OmegaConf take some 30 ms for each list that they compose and resolve, and a study may have thousands.
     Instead, a level that is a value is put into the config at hand, and one that is an option of a group of ours puts
-    the group's node there, composed once: it is the same whatever else is chosen, since such an option sets no other
-    node (`own`), unless a defaults list names an option by another choice. Where that, or anything else than such
-    levels, differs, and where anything is wrong, the list is composed as any other.
+    the group's node there, composed once: it is the same whatever else is chosen, where the option changes no other
+    node and no defaults list names an option by another choice. Where anything else than such levels differs, and
+    where anything is wrong, the list is composed as any other.
     """
 
     def __init__(self, composer: Composer) -> None:
         self._composer = composer
         self._exchangeable: dict[str, bool] = {}
-        self._forget()
-
-    def _forget(self) -> None:
-        self._config = OmegaConf.create({})
-        self._raw: dict[str, Any] = {}  # the config's values before they are resolved, and after
-        self._plain: dict[str, Any] = {}
-        self._interpolated: set[str] = set()  # the top-level keys in which that makes a difference
-        self._first: dict[str, str] = {}
         self._given: dict[str, str] | None = None  # the overrides of the config at hand, by name, where there is one
-        self._nodes: dict[str, Any] = {}  # of an option: of its group, in the first config but for it
+        self._spoiled: set[str] = set()  # of these, what a list that could not be followed has left there
 
     def resolve(self, overrides: Sequence[str]) -> dict[str, Any]:
         """As `compose.resolve` of the composer's config; its nodes are shared with later ones, and not to be changed.
@@ -49,42 +41,54 @@ class Compositions:
         Raises `UserError` and Hydra's errors as these do.
         """
         given = {name_of(each): each for each in overrides}
+        if not self._is_alike(given):
+            composed = self._composer.compose(overrides)
+            plain = resolve(composed)
+            if len(given) == len(overrides):
+                self._begin(given, composed, plain)
+            return dict(plain)
         try:
-            is_made = len(given) == len(overrides) and self._follow(given)
+            if self._follow(given):
+                return dict(self._plain)
         except (HydraException, OmegaConfBaseException, UserError):
-            is_made = False  # told in full below, or not wrong
-        if not is_made:
-            self._forget()
-            self._config = self._composer.compose(overrides)
-            self._raw = {str(name): value for name, value in _container(self._config, resolve=False).items()}
-            self._interpolated = set(_interpolated(self._raw))
-            self._plain = resolve(self._config)
-            self._first = self._given = given
-        return dict(self._plain)
+            pass  # told in full below, or not wrong
+        return resolve(self._composer.compose(overrides))
 
-    def _follow(self, given: Mapping[str, str]) -> bool:
-        """Make the config of these overrides of the one at hand; false where they differ in what it can't be made by.
+    def _begin(self, given: Mapping[str, str], config: DictConfig, plain: dict[str, Any]) -> None:
+        self._first = self._given = dict(given)
+        self._spoiled.clear()
+        self._nodes: dict[str, Any] = {}  # of an option: of its group, in the first config but for it; None: not alone
+        self._config, self._plain = config, plain
+        self._raw = self._first_raw = _containers(config)  # what is not resolved
+        self._interpolated = set(_interpolated(self._raw))  # the top-level keys in which that makes a difference
 
-        Where it raises, there is no config at hand.
-        """
-        before, self._given = self._given, None
+    def _is_alike(self, given: Mapping[str, str]) -> bool:
+        """Whether a list differs from that of the config at hand in levels alone."""
+        before = self._given
         if before is None or list(before) != list(given):
             return False
         differing = [name for name in given if given[name] != before[name]]
-        changed = {_top(name) for name in differing}
         fixed = {_top(name) for name in given if not self._is_exchangeable(given[name])}
-        if changed & fixed or not all(self._is_exchangeable(before[name]) for name in differing):
-            return False
+        are_levels = all(self._is_exchangeable(before[name]) for name in differing)
+        return are_levels and not fixed.intersection(map(_top, differing))
+
+    def _follow(self, given: dict[str, str]) -> bool:
+        """Make the config at hand that of another such list; false where an option of it changes more than its node."""
+        assert self._given is not None
+        differing = {name for name in given if given[name] != self._given[name]} | self._spoiled
+        self._spoiled = differing
         chosen = [name for name in differing if name in GROUPS]
-        for group in chosen:
-            self._config[group] = self._node(group, given[group])
-        if chosen and self._composer.has_dependent_choices():
+        nodes = {group: self._node(group, given[group]) for group in chosen}
+        if None in nodes.values() or (nodes and self._composer.has_dependent_choices()):
             return False
+        for group, node in nodes.items():
+            self._config[group] = node  # a copy
+        changed = {_top(name) for name in differing}
         for name, override in given.items():
             if _top(name) in changed and name not in GROUPS:
                 OmegaConf.update(self._config, name, self._composer.parsed(override).value(), merge=True)
         self._resolve(changed)
-        self._given = dict(given)
+        self._given, self._spoiled = given, set()
         return True
 
     def _is_exchangeable(self, override: str) -> bool:
@@ -102,15 +106,17 @@ class Compositions:
         return not is_node and (is_in_node or "${" not in str(parsed.value()))
 
     def _node(self, group: str, option: str) -> Any:
-        """The node of a group with this option; a copy of it is taken into a config."""
+        """The node of a group with this option; none where the option changes another one too."""
         if option not in self._nodes:
-            self._nodes[option] = self._composer.compose(list({**self._first, group: option}.values()))[group]
+            config = self._composer.compose(list({**self._first, group: option}.values()))
+            others = ({**raw, group: None} for raw in (_containers(config), self._first_raw))
+            self._nodes[option] = config[group] if len(set(map(str, others))) == 1 else None
         return self._nodes[option]
 
     def _resolve(self, changed: Collection[str]) -> None:
         """Bring the values of these top-level keys up to date, and of those in which something is interpolated."""
         raw = {name: _container(self._config[name], resolve=False) for name in changed}
-        self._raw |= raw
+        self._raw = self._raw | raw
         check_growth(self._raw)
         self._interpolated = {*self._interpolated.difference(raw), *_interpolated(raw)}
         self._plain |= raw
@@ -125,6 +131,11 @@ def _top(name: str) -> str:
 def _interpolated(raw: Mapping[str, Any]) -> Iterator[str]:
     """The keys of those values, not resolved, that are not what they become."""
     return (name for name, value in raw.items() if "${" in (text := str(value)) or "???" in text)
+
+
+def _containers(config: DictConfig) -> dict[str, Any]:
+    """Of each top-level key, what stands there unresolved."""
+    return {str(name): value for name, value in _container(config, resolve=False).items()}
 
 
 def _container(value: Any, *, resolve: bool) -> Any:

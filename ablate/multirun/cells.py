@@ -5,22 +5,21 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from hydra.core.override_parser.types import Override, RangeSweep
 from omegaconf import DictConfig, OmegaConf
 
-from ablate.command.diagnosis import mistakes, slip, wrong_range
+from ablate.command.diagnosis import mistakes, slip
 from ablate.config.check import check_settings, instantiate, refuse
 from ablate.config.compose import Composer, parse, resolve
 from ablate.config.compositions import Compositions
-from ablate.config.override import NOTHING, canonical_override, for_shell, name_of, quoted, sign_of, value_of, with_list
+from ablate.config.override import NOTHING, canonical_override, name_of, quoted, with_list
 from ablate.config.settings import Config, Study
 from ablate.display import Screen
 from ablate.error import UserError, refusing
+from ablate.multirun.factors import Given, all_mistakes, factors_of, mistakes_of_all
 from ablate.recipe.data.corpus import NOT_OF_THE_FILES, drawing_seed
 from ablate.record import team
 from ablate.record.key import PLACES_OF_DATA, is_outside, key
@@ -29,19 +28,10 @@ from ablate.record.reading import CommandRecord
 from ablate.study import design
 from ablate.study.design import Arm, Factor
 
-_NO_FACTORS = {
-    "seed": "a seed is no factor but repeats every arm: study.seeds=3, or 'study.seeds=[0,5,7]'",
-    "study": "settings of the whole study: give one value",
-    "team": "the same for the whole study: give your own number, team.member=2",
-    "wandb": "the same for the whole study: give one value",
-}
-_LISTS = {"study.seeds": "seeds", "team.stores": "folders"}
 _OF_ONE_COMMAND = (
     "team.member", "team.stores", "output_dir", "rerun", "progress", "plot", "study.dry_run", "study.coverage",
 )  # fmt: skip
-_FILES = ("study", "experiment")  # groups whose files may set a study
 _FEWER = "fewer levels, or a design that does not combine them all: ofat, path, fraction"
-_DIGITS = 12  # of a range's levels, which are sums: 0.1 + 0.1 + 0.1 is 0.30000000000000004
 
 
 @dataclass(frozen=True)
@@ -70,17 +60,8 @@ class Asked:
     notes: list[str]  # on what may surprise
 
 
-@dataclass(frozen=True)
-class _Given:
-    """The overrides that are the same in all cells, and the factors in order, each with the sign before its name."""
-
-    fixed: list[str]
-    factors: list[Factor]
-    signs: dict[str, str]
-
-    def levels(self, factors: Sequence[Factor], arm: Sequence[str]) -> list[str]:
-        """The overrides of an arm of these factors."""
-        return [f"{self.signs[factor.name]}{factor.name}={level}" for factor, level in zip(factors, arm, strict=True)]
+class _Known(dict[str, str | UserError]):
+    """The fingerprints of data that cells have asked for, or what is wrong with them."""
 
 
 def ask(composer: Composer, arguments: Sequence[str]) -> Asked:
@@ -90,7 +71,7 @@ def ask(composer: Composer, arguments: Sequence[str]) -> Asked:
     """
     refuse(said for each in arguments if (said := slip(composer, each, multirun=True)))
     try:
-        given, notes = _given(composer, arguments)
+        given, notes = factors_of(composer, arguments)
     except UserError:
         refuse(all_mistakes(composer, arguments))
         raise
@@ -99,7 +80,7 @@ def ask(composer: Composer, arguments: Sequence[str]) -> Asked:
         whole = composer.whole(baseline, "multirun")
         base = check_settings(resolve(_without_hydra(whole)), baseline)
     except Exception:
-        refuse(_mistakes_of_all(composer, given))
+        refuse(mistakes_of_all(composer, given))
         raise
     team.check(base)
     arms, aliases = _arms(base["study"], given.factors)
@@ -178,133 +159,8 @@ def check_data(cells: Sequence[Composed], screen: Screen) -> None:
     _refuse_of_arms(problems)
 
 
-def _given(composer: Composer, arguments: Sequence[str]) -> tuple[_Given, list[str]]:
-    """What a command line gives, and what is to be said of its factors."""
-    in_file = _factors_of_file(composer, [each for each in arguments if name_of(each) in _FILES])
-    levels, notes = dict(in_file), []
-    signs = dict.fromkeys(in_file, "")
-    for argument in arguments:
-        name, override = name_of(argument), composer.parsed(argument)
-        if name.startswith("study.factors"):
-            raise UserError(
-                f"{name}: is for a study's file; on the command line give the levels: arch=cylinder,pyramid"
-            )
-        if not override.is_sweep_override() and name not in in_file:
-            continue
-        levels[name] = levels_of(override)
-        signs[name] = sign_of(argument)
-        if in_file and (before := in_file.get(name)) != levels[name]:
-            was = f"instead of {', '.join(before)}" if before else "which the study's file does not have"
-            notes.append(f"{name}: {', '.join(levels[name])}, {was}")
-    if len(levels) > design.MOST_FACTORS:
-        raise UserError(f"study.factors: expected at most {design.MOST_FACTORS} factors, found {len(levels)}")
-    typed = {name_of(each): value_of(each) for each in arguments}
-    refuse(problem for name in levels if (problem := _no_factor(name, typed.get(name, ""))))
-    fixed = [argument for argument in arguments if name_of(argument) not in levels]
-    return _Given(fixed, [Factor(name, given) for name, given in levels.items()], signs), notes
-
-
-def _no_factor(name: str, typed: str) -> str | None:
-    """Why a key can't be a factor."""
-    if what := _LISTS.get(name):
-        return f"{name}: can't be swept; a list of {what} stands in brackets: {for_shell(f'{name}=[{typed}]')}"
-    if reason := _NO_FACTORS.get(name.split(".")[0].split("@")[0]):
-        quoted_text = for_shell(f'{name}="{typed}"')
-        text = f"; a text with a comma stands in quotes: {quoted_text}" if ", " in typed else ""
-        return f"{name}: can't be swept; {reason}{text}"
-    if is_outside(name) and name not in PLACES_OF_DATA:
-        return f"{name}: can't be swept, since it can't change a result; give one value"
-    return None
-
-
-def _factors_of_file(composer: Composer, chosen: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The factors of a ready study, each a YAML list of levels, a single one, or Hydra's syntax in a string."""
-    of_files = [each for each in chosen if not composer.is_sweep(each)]
-    try:
-        content, without = (OmegaConf.to_container(composer.compose(each)) for each in (of_files, []))
-    except Exception:
-        refuse(mistakes(composer, of_files, multirun=True))
-        raise
-    assert isinstance(content, dict) and isinstance(without, dict)
-    study = [each for each in of_files if name_of(each) == "study"]
-    alone = OmegaConf.to_container(composer.compose(study))
-    assert isinstance(alone, dict)
-    changed = [str(name) for name in alone if name != "study" and alone[name] != without.get(name)]
-    if changed:
-        raise UserError(
-            f"{study[0]}: its file sets {changed[0]}; a factor with one level does: factors: {{{changed[0]}: [...]}}"
-        )
-    given = (content.get("study") or {}).get("factors") or {}
-    if not isinstance(given, dict):
-        raise UserError(f"study.factors: expected groups and keys with their levels, found {given!r}")
-    found: dict[str, tuple[str, ...]] = {}
-    for key_or_group, value in given.items():
-        name = canonical_override(str(key_or_group))
-        if name in found:
-            raise UserError(f"study.factors.{name}: given twice; give it once")
-        if isinstance(value, dict) or value in (None, []):
-            raise UserError(
-                f"study.factors.{name}: expected a list of levels, such as arch.depth: [2, 4], found {value!r}"
-            )
-        levels = value if isinstance(value, list) else [value]
-        found[name] = levels_of(composer.parsed(f"{name}={','.join(map(_written, levels))}"))
-    return found
-
-
-def levels_of(override: Override) -> tuple[str, ...]:
-    """The levels of an override, one where it is no sweep."""
-    if not override.is_sweep_override():
-        return (override.get_value_element_as_str(),)
-    if isinstance(swept := override.value(), RangeSweep) and (said := wrong_range(swept)):
-        raise UserError(f"{override.input_line}: {said}")
-    if not override.is_discrete_sweep():
-        raise UserError(f"{override.input_line}: expected a list, range, choice or glob, which give a number of levels")
-    if getattr(override.value(), "shuffle", False):
-        raise UserError(f"{override.input_line}: every member would have another order; leave the shuffle out")
-    found = tuple(override.sweep_string_iterator())
-    if not found:
-        raise UserError(f"{override.input_line}: matches nothing; expected one level at least")
-    if len(found) > design.MOST_LEVELS:
-        raise UserError(
-            f"{override.key_or_group}: expected at most {design.MOST_LEVELS:,} levels, found {len(found):,}"
-        )
-    if isinstance(override.value(), RangeSweep):
-        return tuple(
-            level if level.lstrip("-").isdigit() else str(float(f"{float(level):.{_DIGITS}g}")) for level in found
-        )
-    return found
-
-
-def _written(level: Any) -> str:
-    """A level from YAML as it would stand in an override."""
-    return level if isinstance(level, str) else json.dumps(level).replace('"', "")
-
-
 def _without_hydra(whole: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(whole, [str(name) for name in whole if name != "hydra"])
-
-
-def all_mistakes(composer: Composer, arguments: Sequence[str]) -> list[str]:
-    """All that is wrong with a multirun's command line, as far as that needs no plan."""
-    found = [said for each in arguments if (said := slip(composer, each, multirun=True))]
-    try:
-        given, _ = _given(composer, [each for each in arguments if not slip(composer, each, multirun=True)])
-        return [*found, *_mistakes_of_all(composer, given)]
-    except UserError as error:
-        lines = str(error).splitlines()
-        told = {line.partition(": ")[0] for line in lines}
-        others = [each for each in arguments if name_of(each) not in (*told, "study") and not composer.is_sweep(each)]
-        return [*found, *lines, *mistakes(composer, others, multirun=True)]
-
-
-def _mistakes_of_all(composer: Composer, given: _Given) -> Iterator[str]:
-    """All that is wrong with what is the same in all cells, and with each level beside the first of the others."""
-    first = given.levels(given.factors, [factor.levels[0] for factor in given.factors])
-    yield from mistakes(composer, [*given.fixed, *first], multirun=True)
-    for number, factor in enumerate(given.factors):
-        for level in factor.levels[1:]:
-            others = [*first[:number], *first[number + 1 :]]
-            yield from mistakes(composer, [*given.fixed, *others, *given.levels([factor], [level])], multirun=True)
 
 
 def _seeds(base: Config) -> list[int]:
@@ -349,7 +205,7 @@ def _canonical_stop(entry: str) -> str:
 
 
 def _compose_all(
-    composer: Composer, given: _Given, arms: Mapping[str, Arm], seeds_of: Mapping[str, Sequence[int]]
+    composer: Composer, given: Given, arms: Mapping[str, Arm], seeds_of: Mapping[str, Sequence[int]]
 ) -> list[Composed]:
     """Every cell, composed and checked as far as that needs no torch; an arm once for all its seeds.
 
@@ -360,20 +216,21 @@ def _compose_all(
     fixed = [each for each in given.fixed if name_of(each) not in ("seed", "study")]
     fixed = [each for each in fixed if not name_of(each).startswith("study.")]
     shared = [*fixed, *given.levels(single, [factor.levels[0] for factor in single])]
-    compositions, fingerprints = Compositions(composer), dict[str, str]()
+    compositions, known = Compositions(composer), _Known()
     cells, problems, are_levels_sound = list[Composed](), dict[str, str](), False
     for name, arm in arms.items():
         levels = given.levels(varied, arm)
         try:
             for seed in seeds_of[name]:
                 config = check_settings(compositions.resolve([*shared, *levels, f"seed={seed}"]), [*shared, *levels])
-                cells.append(_cell(config, (name, seed), shared, levels, fingerprints))
+                cells.append(_cell(config, (name, seed), shared, levels, known))
         except UserError as error:
             for line in str(error).splitlines():
                 problems.setdefault(line, f"{name}: {line}" if levels else line)
         except Exception:
             if not are_levels_sound:
-                refuse([*problems.values(), *_mistakes_of_all(composer, given)])
+                if of_levels := mistakes_of_all(composer, given):
+                    refuse([*of_levels, *(problems[line] for line in problems if line not in of_levels)])
                 are_levels_sound = True
             for line in mistakes(composer, [*shared, *levels], multirun=True):
                 problems.setdefault(line, line)
@@ -384,26 +241,36 @@ def _compose_all(
 
 
 def _cell(
-    config: Config, place: tuple[str, int], shared: Sequence[str], levels: Sequence[str], known: dict[str, str]
+    config: Config, place: tuple[str, int], shared: Sequence[str], levels: Sequence[str], known: _Known
 ) -> Composed:
-    """The cell of an arm and a seed; `known` are the fingerprints of data that other cells have asked for."""
+    """The cell of an arm and a seed."""
     arm, seed = place
-    data = json.dumps([config["data"], config["output_dir"]], sort_keys=True, default=str)
-    if data not in known:
-        corpus = instantiate(config, "data")
-        with refusing():
-            track = Screen(progress=config["progress"]).track
-            known[data] = corpus.fingerprint(Layout(Path(config["output_dir"])).cache, track)
+    fingerprint = _fingerprint(config, known)
     planned = [each for each in shared if not is_outside(name_of(each))]
     return Composed(
         arm=arm,
         seed=seed,
-        key=key(config, known[data]),
-        fingerprint=known[data],
+        key=key(config, fingerprint),
+        fingerprint=fingerprint,
         config=config,
         overrides=[*planned, *levels, f"seed={seed}"],
         job=[*_anywhere([*shared, *levels], config), f"seed={seed}", f"study.arm={quoted(arm)}"],
     )
+
+
+def _fingerprint(config: Config, known: _Known) -> str:
+    """That of the config's data. Raises `UserError` for what is wrong with them."""
+    data = json.dumps([config["data"], config["output_dir"]], sort_keys=True, default=str)
+    if data not in known:
+        try:
+            corpus, track = instantiate(config, "data"), Screen(progress=config["progress"]).track
+            with refusing():
+                known[data] = corpus.fingerprint(Layout(Path(config["output_dir"])).cache, track)
+        except UserError as error:
+            known[data] = error
+    if isinstance(found := known[data], UserError):
+        raise UserError(str(found))
+    return found
 
 
 def _anywhere(overrides: Sequence[str], config: Config) -> list[str]:

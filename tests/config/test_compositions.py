@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.core.config_store import ConfigStore
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -106,6 +107,32 @@ def test_a_choice_that_another_choice_makes_is_heeded(tmp_path: Path) -> None:
     with Composer("mine", [str(tmp_path)]) as composer:
         compositions = Compositions(composer)
         assert [compositions.resolve(arm)["epochs"] for arm in arms] == [3, 4, 3]
+
+
+def test_an_option_that_changes_more_than_its_node_is_composed_with_the_others() -> None:
+    node = {"averaging": {"_target_": "ablate.recipe.averaging.none"}, "optimizer": {"lr": 0.5}}
+    ConfigStore.instance().store(group="averaging", name="more", node=node, package="_global_")
+    try:
+        arms = [
+            [f"averaging={option}", f"seed={seed}"] for seed in (1, 2) for option in ("none", "more", "ema", "more")
+        ]
+        with Composer() as composer:
+            compositions = Compositions(composer)
+            found = [compositions.resolve(arm) for arm in arms]
+            assert found == [resolve(composer.compose(arm)) for arm in arms]
+        assert [each["optimizer"]["lr"] == 0.5 for each in found] == [False, True] * 4
+    finally:
+        del ConfigStore.instance().repo["averaging"]
+
+
+def test_a_list_that_is_refused_leaves_nothing_behind(composer: Composer) -> None:
+    compositions = Compositions(composer)
+    for rate, width in ((0.1, 8), (0.2, 8), (0.1, 16)):
+        arm = [f"optimizer.lr={rate}", f"arch.width={width}", "seed=1"]
+        for _ in range(2):
+            assert compositions.resolve(arm) == resolve(composer.compose(arm))
+            with pytest.raises(UserError, match="no_such"):
+                compositions.resolve(["optimizer.lr=3", "arch.width=${no_such}", "seed=2"])
 
 
 def test_a_secret_is_refused_wherever_it_comes_in(composer: Composer, monkeypatch: pytest.MonkeyPatch) -> None:

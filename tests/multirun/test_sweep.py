@@ -210,6 +210,8 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["team.member=1,2"], "team.member: can't be swept; the same for the whole study"),
     (["wandb.mode=offline,online"], "wandb.mode: can't be swept"),
     (["device=cpu,cuda"], "device: can't be swept, since it can't change a result"),
+    (["optim.betas=[0.9,0.99],[0.8,0.9]", "optim.betas.0=0.5"], "optimizer.betas.0: is a part of optimizer.betas"),
+    (["arch=cylinder,custom", "arch.dept=range(0,900)"], "arch.dept: unknown key; did you mean arch.depth?"),
     (["optim.lr=interval(0,1)"], "expected a list, range, choice or glob"),
     (["arch=glob(x*)"], "matches nothing"),
     (["optim=sgd,adamw", "study.design=fraction", "arch=cylinder,pyramid,diamond"], "expected two levels of each"),

@@ -266,7 +266,7 @@ def _tidy(folder: Path) -> None:
     """Remove what killed processes have left: the beginnings of files that nobody is making."""
     from filelock import FileLock, Timeout
 
-    for left in folder.glob(f".*{_SUFFIX}.*.tmp"):
+    for left in filter(Path.is_file, folder.glob(f".*{_SUFFIX}.*.tmp")):
         made = left.name[1:].partition(_SUFFIX)[0] + _SUFFIX
         with contextlib.suppress(Timeout), FileLock(_lock(folder / made), timeout=0):
             left.unlink(missing_ok=True)

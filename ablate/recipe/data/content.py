@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,7 +43,8 @@ def contents(folder: Path, listed: Sequence[File], memory: Path, track: Track) -
     whole = readable(found)
     kept = {file.name: [file.size, *file.times_ns, digest] for file, digest in found if file.name in whole}
     with contextlib.suppress(OSError), write_atomically(memory) as stream:  # only a memory
-        stream.write(json.dumps(kept).encode())
+        text = json.dumps(kept).encode()
+        stream.write(text + _sum(text))
     return found
 
 
@@ -64,10 +66,19 @@ def _digest(file: Path) -> str:
         return f"{_UNREADABLE}{error.strerror}"
 
 
+def _sum(text: bytes) -> bytes:
+    """The last line of a memory, by which it is known to be as it was written."""
+    return f"\n{zlib.crc32(text):08x}\n".encode()
+
+
 def _remembered(memory: Path) -> dict[str, list[object]]:
     """Size, times and digest of each file; where it is missing or broken they are read again."""
     try:
-        known = json.loads(read_plain(memory, _MOST_BYTES) or b"")
+        content = read_plain(memory, _MOST_BYTES) or b""
+        text = content[: -len(_sum(b""))]
+        if content != text + _sum(text):  # damaged: one wrong digit would be other data, hence another key
+            return {}
+        known = json.loads(text)
         return {name: entry for name, entry in known.items() if len(entry) == 4 and isinstance(entry[-1], str)}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}

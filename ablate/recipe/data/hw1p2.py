@@ -85,7 +85,7 @@ class HW1P2(FileCorpus):
         listed = [file._replace(name=f"{part}/{file.name}") for part in parts for file in _files(folder / part)]
         if not listed:
             raise ValueError(f"{folder}: an empty split: expected .npy files in mfcc and transcript, found none")
-        found = contents(folder, listed, cache / f"hw1p2-{_name(folder)}.json", track)
+        found = contents(folder, listed, cache / f"hw1p2-{_name(folder)}.digests", track)
         return Sources(name_of([content.line for content in found]), found)
 
     @listing()
@@ -200,6 +200,8 @@ def _transcript(file: Path) -> np.ndarray:
 def _array(file: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
     import numpy as np
 
+    if file.exists() and not (file.is_file() or file.is_dir()):  # a pipe would be waited for
+        raise ValueError("expected a file, found something else")
     try:
         array = np.load(file, mmap_mode=mmap_mode, allow_pickle=False)
     except OSError:

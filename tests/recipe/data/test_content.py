@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ class Track:
 def test_only_what_changed_is_read(folder: Path, tmp_path: Path) -> None:
     def ask() -> tuple[dict[str, str], list[str]]:
         track = Track()
-        found = contents(folder, files(folder, (".npy",), recursive=True), tmp_path / "memory.json", track)
+        found = contents(folder, files(folder, (".npy",), recursive=True), tmp_path / "memory.digests", track)
         return {file.name: digest for file, digest in found}, track.names
 
     found, read = ask()
@@ -44,15 +45,21 @@ def test_only_what_changed_is_read(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_broken_memory_is_made_anew(folder: Path, tmp_path: Path) -> None:
-    memory, listed = tmp_path / "memory.json", files(folder, (".npy",), recursive=True)
+    memory, listed = tmp_path / "memory.digests", files(folder, (".npy",), recursive=True)
     first = contents(folder, listed, memory, Track())
-    for broken in (b"", b"[1, 2]", b'{"a.npy": 3}', b'{"a.npy": [5, 0, 0, 7]}', memory.read_bytes()[:50]):
+    sound = memory.read_bytes()
+    digest = first[0].digest.encode()
+    another = sound.replace(digest, digest[:-1] + (b"0" if digest[-1:] != b"0" else b"1"))
+    foreign = [b"[1, 2]", b'{"a.npy": 3}', b'{"a.npy": [5, 0, 0, 7]}']
+    foreign += [each + f"\n{zlib.crc32(each):08x}\n".encode() for each in foreign]
+    for broken in (b"", sound[:50], another, *foreign):
         memory.write_bytes(broken)
         assert contents(folder, listed, memory, Track()) == first
+        assert memory.read_bytes() == sound
 
 
 def test_what_can_not_be_read_is_asked_again(folder: Path, tmp_path: Path) -> None:
-    memory, listed = tmp_path / "memory.json", files(folder, (".npy",), recursive=True)
+    memory, listed = tmp_path / "memory.digests", files(folder, (".npy",), recursive=True)
     (folder / "a.npy").unlink()
     found = contents(folder, listed, memory, Track())
     assert found[0].digest == "unreadable: No such file or directory" and "a.npy" not in readable(found)

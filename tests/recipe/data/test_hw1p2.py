@@ -252,6 +252,15 @@ def test_what_is_no_file_is_no_utterance(root: Path, load: Load, tmp_path: Path)
     assert load("train").names == list(LENGTHS)
 
 
+@pytest.mark.parametrize("part", ["mfcc", "transcript"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(part: str, root: Path, load: Load) -> None:
+    file = root / "train-clean-100" / part / "1-a.npy"
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(ValueError, match=f"{part}/1-a.npy: expected a file, found something else"):
+        load("train")
+
+
 def test_many_faults_are_told_in_one_go_and_the_rest_in_a_file(root: Path, load: Load, tmp_path: Path) -> None:
     for i in range(12):
         np.save(root / "train-clean-100/mfcc" / f"9-{i:02}.npy", np.full((2, 4), np.nan, np.float32))

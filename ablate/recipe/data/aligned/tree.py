@@ -91,7 +91,7 @@ class Tree:
         """
         found: list[Content] = []
         for key, folder, suffixes, listed in self._listed():
-            memory = cache / f"aligned-{name_of([str(folder.resolve()), suffixes])}.json"
+            memory = cache / f"aligned-{name_of([str(folder.resolve()), suffixes])}.digests"
             own = set(self._chosen(key, folder, suffixes, listed))
             found += [content for content in contents(folder, listed, memory, track) if content.file in own]
         found.sort()
