@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ablate.config.compose import Composer, resolve
 from ablate.config.interpolation import check_growth, check_secrets
-from ablate.config.override import name_of
+from ablate.config.override import name_of, sign_of
 from ablate.config.settings import GROUPS
 from ablate.error import UserError
 
@@ -70,6 +70,7 @@ class Compositions:
         differing = [name for name in given if given[name] != before[name]]
         fixed = {_top(name) for name in given if not self._is_exchangeable(given[name])}
         are_levels = all(self._is_exchangeable(before[name]) for name in differing)
+        are_levels &= all(sign_of(before[name]) == sign_of(given[name]) for name in differing)
         return are_levels and not fixed.intersection(map(_top, differing))
 
     def _follow(self, given: dict[str, str]) -> bool:
@@ -92,18 +93,21 @@ class Compositions:
         return True
 
     def _is_exchangeable(self, override: str) -> bool:
-        """Whether it only puts a value, or the node of one of our groups, in the place of another."""
+        """Whether it only puts a value, or the node of one of our groups, in the place of another of the same sign."""
         if override not in self._exchangeable:
             parsed = self._composer.parsed(override)
-            is_level = isinstance(parsed.value(), str) if parsed.key_or_group in GROUPS else self._is_value(parsed)
-            is_change = parsed.type is OverrideType.CHANGE and parsed.package is None
-            self._exchangeable[override] = is_change and is_level
+            is_level = self._is_option(parsed) if parsed.key_or_group in GROUPS else self._is_value(parsed)
+            self._exchangeable[override] = is_level and parsed.package is None
         return self._exchangeable[override]
+
+    def _is_option(self, parsed: Override) -> bool:
+        return parsed.type is OverrideType.CHANGE and isinstance(parsed.value(), str)
 
     def _is_value(self, parsed: Override) -> bool:
         is_node = isinstance(parsed.value(), dict) or self._composer.is_group(parsed.key_or_group)
         is_in_node = "." in parsed.key_or_group
-        return not is_node and (is_in_node or "${" not in str(parsed.value()))
+        is_put = parsed.type is not OverrideType.DEL and not is_node
+        return is_put and (is_in_node or "${" not in str(parsed.value()))
 
     def _node(self, group: str, option: str) -> Any:
         """The node of a group with this option; none where the option changes another one too."""

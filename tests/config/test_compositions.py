@@ -21,6 +21,8 @@ LEVELS = {
     "optimizer": ["sgd", "adamw", "adam"],
     "scheduler": options("scheduler"),
     "optimizer.lr": ["0.1", "1e-5", "null", "true", "${regularization.dropout}"],
+    "+optimizer.momentum": ["0.5", "0.9"],
+    "++optimizer.weight_decay": ["0.5", "[1]"],
     "arch.depth": ["3", "4"],
     "regularization.dropout": ["0", "0.5", "${epochs}", "'${oc.env:HOME}'"],
     "epochs": ["1", "2", "${seed}"],
@@ -57,6 +59,25 @@ def test_many_configs_are_those_of_each_alone(names: list[str], draw: st.DataObj
 
 MIXED = {
     "an addition is one, whatever was there before": [["+data.extra=1"], ["data.extra=2"], ["+data.extra=3"]],
+    "additions of a key that one option has": [
+        ["optimizer=adamw", "+optimizer.momentum=1"], ["optimizer=adamw", "+optimizer.momentum=2"],
+        ["optimizer=momentum", "+optimizer.momentum=2"], ["optimizer=adamw", "+optimizer.momentum=3"],
+    ],
+    "additions by force": [
+        ["optimizer=adamw", "++optimizer.momentum=1"], ["optimizer=momentum", "++optimizer.momentum=2"],
+        ["optimizer=adamw", "++optimizer.momentum=[3]"], ["optimizer=adamw", "optimizer.momentum=4"],
+    ],
+    "a removal": [
+        ["data=espeak", "~optimizer.lr"], ["data=espeak_tiny", "~optimizer.lr"], ["data=espeak", "optimizer.lr=1"],
+    ],
+    "keys of the top": [
+        ["+mine=1", "seed=1"], ["+mine=2", "seed=1"], ["++mine=${seed}", "seed=2"], ["++mine=3", "seed=2"],
+    ],
+    "an interpolation at the top": [["epochs=1", "seed=1"], ["epochs=${seed}", "seed=1"], ["epochs=${seed}", "seed=2"]],
+    "what grows": [
+        [f"+some.a={letters}", f"+some.b={'${some.a}' * 100}", f"+some.c={'${some.b}' * 100}"]
+        for letters in ("x", "x" * 200)
+    ],
     "other keys": [["arch.depth=3"], ["arch.depth=3", "arch.width=8"], ["arch.width=9"], []],
     "a table is merged": [["data=espeak", "data.labels={AX: a}"], ["data=espeak", "data.labels={IX: b}"]],
     "in the order given": [
