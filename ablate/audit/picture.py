@@ -55,7 +55,7 @@ def class_balance(splits: Sequence[Measured]) -> str:
         axes.set_xticks(range(len(PHONEMES)), [PHONEMES[number] for number in order], fontsize=6)
         axes.set_xlim(-0.8, len(PHONEMES) - 0.2)
         axes.set_ylabel("% of the frames")
-        axes.legend(fontsize=8, frameon=False)
+        axes.legend(loc="upper right", fontsize=8, frameon=False)
 
     return drawn(draw, height=2.8) if labelled else ""
 
@@ -72,7 +72,7 @@ def lengths(splits: Sequence[Measured], hop_seconds: float) -> str:
                 values, edges.tolist(), weights=share, histtype="step", color=SERIES[place], linewidth=1.4, label=split
             )
         axes.set(xlabel="seconds", ylabel="% of the utterances")
-        axes.legend(fontsize=8, frameon=False)
+        axes.legend(loc="upper right", fontsize=8, frameon=False)
 
     return drawn(draw, height=2.6) if seconds else ""
 
@@ -94,6 +94,6 @@ def shifts(splits: Sequence[Measured]) -> str:
                 markersize=3,
             )
         axes.set(xlabel="frames that labels are late by", ylabel="% of the best fit", xticks=SHIFTS[::2])
-        axes.legend(fontsize=8, frameon=False)
+        axes.legend(loc="upper right", fontsize=8, frameon=False)
 
     return drawn(draw, height=2.6) if curves else ""

@@ -81,7 +81,7 @@ def learning_curves(study: Study) -> str:
             )
         axes.set(xlabel="epoch", ylabel="validation accuracy, %")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(fontsize=8, frameon=False)
+        axes.legend(loc="lower right", fontsize=8, frameon=False)
 
     return drawn(draw, height=3.6) if curves else ""
 
@@ -148,7 +148,7 @@ def rates(study: Study) -> str:
             )
         axes.set_xscale("log")
         axes.set(xlabel="learning rate", ylabel="validation accuracy, %")
-        axes.legend(fontsize=8, frameon=False)
+        axes.legend(loc="lower center", fontsize=8, frameon=False)
 
     return drawn(draw, height=3.6)
 
