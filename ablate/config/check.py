@@ -49,8 +49,9 @@ def check_settings(config: dict[str, Any], overrides: Sequence[str] = ()) -> Con
             problems.append(f"{first} and {second} are both given, and each decides the same; give one")
     if (config.get("device"), config.get("precision")) == ("cpu", "fp16"):
         problems.append(NO_FP16)
-    tables = {key: dict(value) if isinstance(value, dict) else value for key, value in config.items()}
-    settings = {key: value for key, value in tables.items() if key not in GROUPS}
+    settings = {
+        key: dict(value) if isinstance(value, dict) else value for key, value in config.items() if key not in GROUPS
+    }
     hints = _hints_in(Settings)
     typed = {name_of(each): value_of(each) for each in overrides}
     _take_text_as_typed("", settings, hints, typed)

@@ -31,6 +31,7 @@ from ablate.study.design import Arm, Factor
 _OF_ONE_COMMAND = (
     "team.member", "team.stores", "output_dir", "rerun", "progress", "plot", "study.dry_run", "study.coverage",
 )  # fmt: skip
+_Known = dict[str, str | UserError]  # of data that cells have asked for, the fingerprint or what is wrong with them
 _FEWER = "fewer levels, or a design that does not combine them all: ofat, path, fraction"
 
 
@@ -58,10 +59,6 @@ class Asked:
     cells: list[Composed]  # each key once
     command: CommandRecord  # by which all of it can be asked again
     notes: list[str]  # on what may surprise
-
-
-class _Known(dict[str, str | UserError]):
-    """The fingerprints of data that cells have asked for, or what is wrong with them."""
 
 
 def ask(composer: Composer, arguments: Sequence[str]) -> Asked:
@@ -151,9 +148,10 @@ def check_data(cells: Sequence[Composed], screen: Screen) -> None:
         says = Screen(quiet=True) if files in told else screen
         train, _ = load(alike[0].config, instantiate(alike[0].config, "data"), says)
         told.add(files)
+        frames = sum(train.lengths)
         for cell in alike:
             try:
-                check_size(cell.config, sum(train.lengths))
+                check_size(cell.config, frames)
             except UserError as error:
                 problems.setdefault(str(error), cell.arm)
     _refuse_of_arms(problems)
@@ -269,7 +267,7 @@ def _fingerprint(config: Config, known: _Known) -> str:
         except UserError as error:
             known[data] = error
     if isinstance(found := known[data], UserError):
-        raise UserError(str(found))
+        raise found.with_traceback(None)
     return found
 
 

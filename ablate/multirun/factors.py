@@ -1,4 +1,4 @@
-"""What a multirun's command line gives: what is the same in all cells, and the factors with their levels."""
+"""What a multirun's command line gives: what is the same in all cells, the factors, and all that is wrong with both."""
 
 from __future__ import annotations
 
@@ -180,21 +180,13 @@ def mistakes_of_all(composer: Composer, given: Given) -> list[str]:
         for level in given.levels([factor] * len(factor.levels), factor.levels):
             overrides = [*others, level]
             try:
-                resolved = compositions.resolve(overrides)
+                check_settings(compositions.resolve(overrides), overrides)
+            except UserError as error:
+                found += str(error).splitlines()
             except Exception:
                 found += mistakes(composer, overrides, multirun=True)
                 left -= 1
-                if not left:
-                    break
-                continue
-            found += _wrong_values(resolved, overrides)
+            if not left:
+                break
     without_remedy = {line.partition(";")[0]: line for line in reversed(found)}  # which other levels may change
     return [line for line in dict.fromkeys(found) if line in without_remedy.values()]
-
-
-def _wrong_values(resolved: dict[str, Any], overrides: Sequence[str]) -> list[str]:
-    try:
-        check_settings(resolved, overrides)
-    except UserError as error:
-        return str(error).splitlines()
-    return []

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
+from ablate.recipe.data.hw1p2 import HW1P2
 from ablate.run import command
 from tests.recipe.data.hw1p2_folder import write
 
@@ -52,6 +53,57 @@ def assert_all_planned_is_trained(study: str = "s") -> None:
     cells = plan(study)["cells"]
     assert {cell["status"] for cell in cells} == {"finished"}
     assert {cell["key"] for cell in cells} == set(configs())
+
+
+MISTAKES: list[tuple[list[str], str]] = [
+    (["optim.lr=1e-3,0"], "optimizer.lr=0: optimizer.lr: expected greater than 0, found 0"),
+    (["arch.depth=2,0", "regularization=dropout"], "arch.depth=0: arch.dropout=0.25: expected at least 1"),
+    (["arch=cylinder,foo"], "arch=foo: no such option"),
+    (["seed=0,1"], "seed: can't be swept; a seed is no factor but repeats every arm: study.seeds=3"),
+    (["study.seeds=1,2"], "study.seeds: can't be swept; a list of seeds stands in brackets: 'study.seeds=[1,2]'"),
+    (["study.name=a,b"], "study.name: can't be swept; settings of the whole study"),
+    (["team.member=1,2"], "team.member: can't be swept; the same for the whole study"),
+    (["wandb.mode=offline,online"], "wandb.mode: can't be swept"),
+    (["device=cpu,cuda"], "device: can't be swept, since it can't change a result"),
+    (["optim.betas=[0.9,0.99],[0.8,0.9]", "optim.betas.0=0.5"], "optimizer.betas.0: is a part of optimizer.betas"),
+    (["arch=cylinder,custom", "arch.dept=range(0,900)"], "arch.dept: unknown key; did you mean arch.depth?"),
+    (["optim.lr=interval(0,1)"], "expected a list, range, choice or glob"),
+    (["arch=glob(x*)"], "matches nothing"),
+    (["optim=sgd,adamw", "study.design=fraction", "arch=cylinder,pyramid,diamond"], "expected two levels of each"),
+    (["optim=sgd,adamw", "study.exclude=['arch=diamond']"], "study.exclude: 'arch=diamond' matches no arm"),
+    (["optim=sgd,adamw", "team.size=2"], "team.member: missing; give your number, from 1 to team.size=2"),
+    (["optim=sgd,adamw", "team.size=2", "team.member=3"], "team.member=3: expected a number up to team.size=2"),
+    (["optim=sgd,adamw", "study.seeds=[1,1]"], "study.seeds: expected each seed once"),
+    (["optim=sgd,adamw", "study.name=a/b"], "study.name: expected the name of a folder"),
+    (["arch=shuffle(cylinder,pyramid)"], "every member would have another order; leave the shuffle out"),
+    (["study=shapes", "study.factors.arch=[cylinder]"], "study.factors.arch: is for a study's file"),
+    (["study=no_such"], "study=no_such: no such option; expected one of claim_activation, "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "expected"), MISTAKES)
+def test_a_mistake_anywhere_stops_all_before_the_first_run(
+    arguments: list[str], expected: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = command(["--multirun", "data=espeak_tiny", *arguments])
+    said = capsys.readouterr().err
+    assert code == 2 and expected in said and len(said.splitlines()) == 1, said
+    assert not (folder / "outputs" / "runs").exists() and not (folder / "outputs" / "studies").exists()
+
+
+def test_data_that_are_refused_are_looked_at_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+
+    def refused(self: HW1P2, cache: Path, track: object) -> str:
+        asked.append(self)
+        raise ValueError("no such data")
+
+    monkeypatch.setattr(HW1P2, "fingerprint", refused)
+    root = write(folder / "root", lengths={"1-a": 20}, num_mfcc=13)
+    assert command(["-m", "data=hw1p2", f"data.root={root}", "arch.depth=1,2,3", "study.seeds=2"]) == 2
+    assert len(asked) == 1 and capsys.readouterr().err.count("no such data") == 1
 
 
 @pytest.mark.parametrize("flag", [["--multirun"], ["hydra.mode=MULTIRUN"]])

@@ -200,55 +200,6 @@ def test_a_launcher_that_starts_all_at_once(ablate: Command, tiny: list[str], tm
     assert len(results(tmp_path)) == 2
 
 
-MISTAKES: list[tuple[list[str], str]] = [
-    (["optim.lr=1e-3,0"], "optimizer.lr=0: optimizer.lr: expected greater than 0, found 0"),
-    (["arch.depth=2,0", "regularization=dropout"], "arch.depth=0: arch.dropout=0.25: expected at least 1"),
-    (["arch=cylinder,foo"], "arch=foo: no such option"),
-    (["seed=0,1"], "seed: can't be swept; a seed is no factor but repeats every arm: study.seeds=3"),
-    (["study.seeds=1,2"], "study.seeds: can't be swept; a list of seeds stands in brackets: 'study.seeds=[1,2]'"),
-    (["study.name=a,b"], "study.name: can't be swept; settings of the whole study"),
-    (["team.member=1,2"], "team.member: can't be swept; the same for the whole study"),
-    (["wandb.mode=offline,online"], "wandb.mode: can't be swept"),
-    (["device=cpu,cuda"], "device: can't be swept, since it can't change a result"),
-    (["optim.betas=[0.9,0.99],[0.8,0.9]", "optim.betas.0=0.5"], "optimizer.betas.0: is a part of optimizer.betas"),
-    (["arch=cylinder,custom", "arch.dept=range(0,900)"], "arch.dept: unknown key; did you mean arch.depth?"),
-    (["optim.lr=interval(0,1)"], "expected a list, range, choice or glob"),
-    (["arch=glob(x*)"], "matches nothing"),
-    (["optim=sgd,adamw", "study.design=fraction", "arch=cylinder,pyramid,diamond"], "expected two levels of each"),
-    (["optim=sgd,adamw", "study.exclude=['arch=diamond']"], "study.exclude: 'arch=diamond' matches no arm"),
-    (["optim=sgd,adamw", "team.size=2"], "team.member: missing; give your number, from 1 to team.size=2"),
-    (["optim=sgd,adamw", "team.size=2", "team.member=3"], "team.member=3: expected a number up to team.size=2"),
-    (["optim=sgd,adamw", "study.seeds=[1,1]"], "study.seeds: expected each seed once"),
-    (["optim=sgd,adamw", "study.name=a/b"], "study.name: expected the name of a folder"),
-    (["arch=shuffle(cylinder,pyramid)"], "every member would have another order; leave the shuffle out"),
-    (["study=shapes", "study.factors.arch=[cylinder]"], "study.factors.arch: is for a study's file"),
-    (["study=no_such"], "study=no_such: no such option; expected one of claim_activation, "),
-]  # fmt: skip
-
-# The command itself, many times in one process, whose start would cost more than all of them.
-_COMMANDS = """
-import contextlib, io, json, os, sys
-from ablate.run import command
-for arguments in json.load(sys.stdin):
-    with contextlib.redirect_stderr(io.StringIO()) as said, contextlib.redirect_stdout(io.StringIO()):
-        code = command(arguments)
-    print(json.dumps([code, said.getvalue()]))
-"""
-
-
-def test_a_mistake_anywhere_stops_all_before_the_first_run(environment: dict[str, str], tmp_path: Path) -> None:
-    commands = [["--multirun", "data=espeak_tiny", *arguments] for arguments, _ in MISTAKES]
-    done = subprocess.run(
-        [sys.executable, "-c", _COMMANDS], cwd=tmp_path, env=environment, input=json.dumps(commands),
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    for (arguments, expected), answer in zip(MISTAKES, done.stdout.splitlines(), strict=True):
-        code, said = json.loads(answer)
-        assert code == 2 and expected in said and len(said.splitlines()) == 1, (arguments, said)
-    assert not (tmp_path / "outputs" / "runs").exists() and not (tmp_path / "outputs" / "studies").exists()
-
-
 def test_what_only_a_multirun_has_is_refused_in_a_single_run(ablate: Command) -> None:
     done = ablate("data=espeak_tiny", "study.seeds=3")
     assert done.returncode == 2 and "study.seeds: expected a multirun for it; add --multirun" in done.stderr

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ablate.file import check_plain
 from ablate.quantity import Positive, PositiveFraction
 from ablate.recipe.data.cache import Fault, Sources, Utterance
 from ablate.recipe.data.content import Content, Track, contents, name_of, readable
@@ -200,8 +201,7 @@ def _transcript(file: Path) -> np.ndarray:
 def _array(file: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
     import numpy as np
 
-    if file.exists() and not (file.is_file() or file.is_dir()):  # a pipe would be waited for
-        raise ValueError("expected a file, found something else")
+    check_plain(file)  # a pipe would be waited for
     try:
         array = np.load(file, mmap_mode=mmap_mode, allow_pickle=False)
     except OSError:

@@ -94,6 +94,13 @@ def test_who_finds_old_damage_leaves_what_another_has_made_anew(tmp_path: Path) 
     assert path.read_bytes() == whole
 
 
+def test_a_folder_that_is_called_like_a_beginning_is_left(tmp_path: Path) -> None:
+    (tmp_path / ".b.frames.x.tmp").mkdir()
+    (tmp_path / ".b.frames.y.tmp").write_bytes(b"")
+    assert split(tmp_path / "a.frames").names
+    assert [each.name for each in tmp_path.glob(".*.tmp")] == [".b.frames.x.tmp"]
+
+
 def test_what_is_removed_while_it_is_read_is_read_to_its_end(tmp_path: Path) -> None:
     recordings = split(tmp_path / "a.frames")
     for reading in (recordings.utterances(), recordings.map(lambda features, labels: len(features))):
