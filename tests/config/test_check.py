@@ -1,10 +1,12 @@
 """Every node is checked before anything is called."""
 
+import copy
 from pathlib import Path
 
 import pytest
 
-from ablate.config.check import check, instantiate
+from ablate.config.check import check, check_settings, instantiate
+from ablate.config.compose import compose, resolve
 from ablate.config.spelling import guess, nearest
 from ablate.error import UserError
 from tests.trainings import checked
@@ -219,3 +221,11 @@ def test_a_config_is_typed() -> None:
     """A misspelled key is an error of the type checker, which would call this comment unused if it were none."""
     with pytest.raises(KeyError):
         checked([])["wandb"]["mod"]  # type: ignore[typeddict-item]
+
+
+def test_a_config_is_checked_without_being_changed() -> None:
+    overrides = ["study.name=2024_11_05", "study.exclude=[1_0]", "wandb.notes=1e3", "optimizer.lr=1"]
+    config = resolve(compose(overrides))
+    before = copy.deepcopy(config)
+    found = check_settings(config, overrides)
+    assert config == before and found["study"]["name"] == "2024_11_05" != config["study"]["name"]
