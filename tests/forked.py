@@ -8,6 +8,7 @@ What is told of itself by variables that libraries read as they load is for a pr
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import gc
 import importlib
 import json
@@ -16,7 +17,6 @@ import runpy
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,13 +31,9 @@ class ForkServer:
     """Runs commands in the environment that it was started with, and what each adds to it."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = dict(environment)
-        self._process = self._started()
-
-    def _started(self) -> subprocess.Popen[str]:
         line, root = [sys.executable, "-m", "tests.forked"], Path(__file__).parent.parent
-        return subprocess.Popen(
-            line, cwd=root, env=self._environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        self._process = subprocess.Popen(
+            line, cwd=root, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def stop(self) -> None:
@@ -47,23 +43,19 @@ class ForkServer:
     def run(
         self, module: str, arguments: list[str], cwd: Path, environment: Mapping[str, str], seconds: float
     ) -> subprocess.CompletedProcess[str]:
-        """What `python -m module` does with these arguments."""
+        """What `python -m module` does with these arguments; where it hangs, a failed test tells where it stood."""
         with tempfile.TemporaryDirectory() as name:
-            if self._process.poll() is not None:  # killed, since a command took too long
-                self._process.communicate()
-                self._process = self._started()
             out, err = (Path(name) / each for each in ("out", "err"))
             out.touch()
             err.touch()
             ask = {"module": module, "arguments": arguments, "cwd": str(cwd), "environment": dict(environment)}
+            files = {"out": str(out), "err": str(err)}
             assert self._process.stdin and self._process.stdout
-            print(json.dumps(ask | {"out": str(out), "err": str(err)}), file=self._process.stdin, flush=True)
-            late = threading.Timer(seconds, self._process.kill)
-            late.start()
+            print(json.dumps(ask | files | {"seconds": seconds}), file=self._process.stdin, flush=True)
             answer = self._process.stdout.readline()
-            late.cancel()
-            assert answer, f"{module} {arguments}: not ended within {seconds} s"
-            return subprocess.CompletedProcess([module, *arguments], int(answer), out.read_text(), err.read_text())
+            told = err.read_text()
+            assert "Timeout (" not in told, f"{module} {arguments}: not ended within {seconds} s; {told}"
+            return subprocess.CompletedProcess([module, *arguments], int(answer), out.read_text(), told)
 
 
 def _serve() -> dict[str, Any] | None:
@@ -101,6 +93,7 @@ def _become(asked: dict[str, Any]) -> None:
         file = os.open(path, os.O_WRONLY if number else os.O_RDONLY)
         os.dup2(file, number)
         os.close(file)
+    faulthandler.dump_traceback_later(asked["seconds"], exit=True)
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["environment"])

@@ -21,7 +21,7 @@ from typing import Any
 import optuna
 from omegaconf import DictConfig
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ablate.config.check import check_settings, instantiate
@@ -42,6 +42,7 @@ from ablate.training.run import attend, identify
 from ablate.training.session import Session
 
 _BUSY_SECONDS = 3
+_LEFT_SECONDS = 30  # after so long a journal's lock was left by a process that was killed while it wrote
 _TRIED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
 
@@ -204,10 +205,12 @@ def _opened(journal: Path | None, own: Path, name: str, objective: str) -> optun
     file = journal or own
     _check_whole(file)
     own.parent.mkdir(parents=True, exist_ok=True)
+    # A link, Optuna's default, is waited for without end where its target is not found: relative, or mounted elsewhere.
+    lock = JournalFileOpenLock(str(file), _LEFT_SECONDS)
     optuna.logging.disable_default_handler()  # which prints a traceback of whatever ends a trial
     try:
         found = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(file))),
+            storage=JournalStorage(JournalFileBackend(str(file), lock)),
             sampler=optuna.samplers.TPESampler(constant_liar=True),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=5),
             study_name=name,

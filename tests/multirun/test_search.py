@@ -85,6 +85,25 @@ def test_an_interrupted_trial_is_gone_on_with(
     assert rest.stdout.startswith("trial 1: optimizer=adamw,optimizer.lr=0.001: val/accuracy"), rest.stdout
 
 
+@pytest.mark.parametrize("journal", [None, "journal.log"])
+def test_a_lock_that_a_killed_process_has_left_is_not_waited_for_without_end(
+    journal: str | None, tiny: list[str], environment: dict[str, str]
+) -> None:
+    """The kill is within one write to the journal, too short a time to hit."""
+    from ablate.multirun.search import _opened
+
+    command = ["search", *tiny, *SPACE, "--trials", "1", *(["--journal", journal] if journal else [])]
+    assert main(command) == 0
+    file = Path(journal or "outputs/studies/s/search.log")
+    storage = _opened(file, file, "s", "val/accuracy")._storage
+    storage._backend._lock.acquire()  # type: ignore[attr-defined]
+    sooner = "import sys; from ablate.multirun import search; search._LEFT_SECONDS = 3; "
+    line = [sys.executable, "-c", sooner + "from ablate.__main__ import main; sys.exit(main(sys.argv[1:]))", *command]
+    after = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120)
+    assert after.returncode == 0 and "trial 1: " in after.stdout, after.stderr
+    assert not list(file.parent.glob("*.lock*"))
+
+
 def test_a_trial_that_had_not_begun_to_train_is_tried_first_unless_its_process_lives(
     tiny: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
