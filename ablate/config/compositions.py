@@ -18,22 +18,23 @@ from ablate.config.override import name_of, sign_of
 from ablate.config.settings import GROUPS
 from ablate.error import UserError
 
+_MOST_AT_HAND = 256  # of some 100 kB each
+
 
 class Compositions:
-    """The configs of a study's arms, resolved: each is made of the one before, by the overrides that differ.
+    """The configs of a study's arms, resolved: each is made of one before it, by the overrides that differ.
 
     Hydra and OmegaConf take some 60 ms for each list that they compose and resolve, and a study may have thousands.
-    Instead, a level that is a value is put into the config at hand, and one that is an option of a group of ours puts
+    Instead, a level that is a value is put into a config at hand, and one that is an option of a group of ours puts
     the group's node there, composed once: it is the same whatever else is chosen, where the option changes no other
-    node and no defaults list names an option by another choice. Where anything else than such levels differs, and
-    where anything is wrong, the list is composed as any other.
+    node and no defaults list names an option by another choice. Lists that differ in such levels alone share a config;
+    a list that shares none, or where anything is wrong, is composed as any other.
     """
 
     def __init__(self, composer: Composer) -> None:
         self._composer = composer
-        self._exchangeable: dict[str, bool] = {}
-        self._given: dict[str, str] | None = None  # the overrides of the config at hand, by name, where there is one
-        self._spoiled: set[str] = set()  # of these, what a list that could not be followed has left there
+        self._shapes: dict[str, str] = {}
+        self._at_hand: dict[tuple[str, ...], _Followed] = {}  # by what all lists that share it have
 
     def resolve(self, overrides: Sequence[str]) -> dict[str, Any]:
         """As `compose.resolve` of the composer's config; its nodes are shared with later ones, and not to be changed.
@@ -41,64 +42,34 @@ class Compositions:
         Raises `UserError` and Hydra's errors as these do.
         """
         given = {name_of(each): each for each in overrides}
-        if not self._is_alike(given):
-            composed = self._composer.compose(overrides)
-            plain = resolve(composed)
-            if len(given) == len(overrides):
-                self._begin(given, composed, plain)
-            return dict(plain)
-        try:
-            if self._follow(given):
-                return dict(self._plain)
-        except (HydraException, OmegaConfBaseException, UserError):
-            pass  # told in full below, or not wrong
-        return resolve(self._composer.compose(overrides))
+        shapes = tuple(map(self._shape, overrides))
+        if shapes in self._at_hand:
+            try:
+                if plain := self._at_hand[shapes].follow(given):
+                    return plain
+            except (HydraException, OmegaConfBaseException, UserError):
+                pass  # told in full below, or not wrong
+            return resolve(self._composer.compose(overrides))
+        composed = self._composer.compose(overrides)
+        plain = resolve(composed)
+        if len(given) == len(overrides):
+            if len(self._at_hand) == _MOST_AT_HAND:
+                del self._at_hand[next(iter(self._at_hand))]
+            fixed = [name for name, each in given.items() if self._shape(each) == each]
+            self._at_hand[shapes] = _Followed(self._composer, given, fixed, composed, plain)
+        return dict(plain)
 
-    def _begin(self, given: Mapping[str, str], config: DictConfig, plain: dict[str, Any]) -> None:
-        self._first = self._given = dict(given)
-        self._spoiled.clear()
-        self._nodes: dict[str, Any] = {}  # of an option: of its group, in the first config but for it; None: not alone
-        self._config, self._plain = config, plain
-        self._raw = self._first_raw = _containers(config)  # what is not resolved
-        self._interpolated = set(_interpolated(self._raw))  # the top-level keys in which that makes a difference
-
-    def _is_alike(self, given: Mapping[str, str]) -> bool:
-        """Whether a list differs from that of the config at hand in levels alone."""
-        before = self._given
-        if before is None or list(before) != list(given):
-            return False
-        differing = [name for name in given if given[name] != before[name]]
-        fixed = {_top(name) for name in given if not self._is_exchangeable(given[name])}
-        are_levels = all(self._is_exchangeable(before[name]) for name in differing)
-        are_levels &= all(sign_of(before[name]) == sign_of(given[name]) for name in differing)
-        return are_levels and not fixed.intersection(map(_top, differing))
-
-    def _follow(self, given: dict[str, str]) -> bool:
-        """Make the config at hand that of another such list; false where an option of it changes more than its node."""
-        assert self._given is not None
-        differing = {name for name in given if given[name] != self._given[name]} | self._spoiled
-        self._spoiled = differing
-        chosen = [name for name in differing if name in GROUPS]
-        nodes = {group: self._node(group, given[group]) for group in chosen}
-        if None in nodes.values() or (nodes and self._composer.has_dependent_choices()):
-            return False
-        for group, node in nodes.items():
-            self._config[group] = node  # a copy
-        changed = {_top(name) for name in differing}
-        for name, override in given.items():
-            if _top(name) in changed and name not in GROUPS:
-                OmegaConf.update(self._config, name, self._composer.parsed(override).value(), merge=True)
-        self._resolve(changed)
-        self._given, self._spoiled = given, set()
-        return True
-
-    def _is_exchangeable(self, override: str) -> bool:
-        """Whether it only puts a value, or the node of one of our groups, in the place of another of the same sign."""
-        if override not in self._exchangeable:
+    def _shape(self, override: str) -> str:
+        """What an override has in common with those that it may be exchanged for; itself, where there are none."""
+        if override not in self._shapes:
             parsed = self._composer.parsed(override)
             is_level = self._is_option(parsed) if parsed.key_or_group in GROUPS else self._is_value(parsed)
-            self._exchangeable[override] = is_level and parsed.package is None
-        return self._exchangeable[override]
+            is_exchangeable = is_level and parsed.package is None
+            # A list may go where no other value may, and null leaves room for any.
+            kind = type(value).__name__ if isinstance(value := parsed.value(), list | None) else "value"
+            shape = f"{sign_of(override)}{name_of(override)}: {kind}"
+            self._shapes[override] = shape if is_exchangeable else override
+        return self._shapes[override]
 
     def _is_option(self, parsed: Override) -> bool:
         return parsed.type is OverrideType.CHANGE and isinstance(parsed.value(), str)
@@ -108,6 +79,50 @@ class Compositions:
         is_in_node = "." in parsed.key_or_group
         is_put = parsed.type is not OverrideType.DEL and not is_node
         return is_put and (is_in_node or "${" not in str(parsed.value()))
+
+
+class _Followed:
+    """A config, resolved, that becomes those of other lists that have levels in the place of its own.
+
+    The names that are `fixed` have the same override in all of them.
+    """
+
+    def __init__(
+        self,
+        composer: Composer,
+        given: Mapping[str, str],
+        fixed: Collection[str],
+        config: DictConfig,
+        plain: Mapping[str, Any],
+    ) -> None:
+        self._composer = composer
+        self._first = self._given = dict(given)
+        self._fixed = {_top(name) for name in fixed}
+        self._spoiled: set[str] = set()  # of what is given, what a list that could not be followed has left there
+        self._nodes: dict[str, Any] = {}  # of an option: of its group, in the first config but for it; None: not alone
+        self._config, self._plain = config, dict(plain)
+        self._raw = self._first_raw = _containers(config)  # what is not resolved
+        self._interpolated = set(_interpolated(self._raw))  # the top-level keys in which that makes a difference
+
+    def follow(self, given: dict[str, str]) -> dict[str, Any] | None:
+        """The config of another list; none where its levels change more than their own nodes, or others change them."""
+        differing = {name for name in given if given[name] != self._given[name]} | self._spoiled
+        changed = {_top(name) for name in differing}
+        if changed & self._fixed:
+            return None
+        self._spoiled = differing
+        chosen = [name for name in differing if name in GROUPS]
+        nodes = {group: self._node(group, given[group]) for group in chosen}
+        if None in nodes.values() or (nodes and self._composer.has_dependent_choices()):
+            return None
+        for group, node in nodes.items():
+            self._config[group] = node  # a copy
+        for name, override in given.items():
+            if _top(name) in changed and name not in GROUPS:
+                OmegaConf.update(self._config, name, self._composer.parsed(override).value(), merge=True)
+        self._resolve(changed)
+        self._given, self._spoiled = given, set()
+        return dict(self._plain)
 
     def _node(self, group: str, option: str) -> Any:
         """The node of a group with this option; none where the option changes another one too."""

@@ -9,6 +9,7 @@ import pytest
 from hydra.core.config_store import ConfigStore
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import DictConfig
 
 from ablate.config.compose import Composer, resolve
 from ablate.config.compositions import Compositions
@@ -72,6 +73,14 @@ MIXED = {
     ],
     "keys of the top": [
         ["+mine=1", "seed=1"], ["+mine=2", "seed=1"], ["++mine=${seed}", "seed=2"], ["++mine=3", "seed=2"],
+    ],
+    "an addition of a list, which may go where one is": [
+        [f"optimizer={option}", f"+optimizer.betas={level}"]
+        for level in ("[0.5,0.6]", "0.5", "null") for option in ("sgd", "adamw")
+    ],
+    "a table that was replaced by a word": [["data.labels=foo", "seed=1"], ["data.labels=[1]", "seed=1"]],
+    "what is fixed, in turn": [
+        [f"seed={seed}", experiment] for seed in (1, 2, 3) for experiment in ("experiment=quick", "data.labels={AX: a}")
     ],
     "an interpolation at the top": [["epochs=1", "seed=1"], ["epochs=${seed}", "seed=1"], ["epochs=${seed}", "seed=2"]],
     "what grows": [
@@ -154,6 +163,23 @@ def test_a_list_that_is_refused_leaves_nothing_behind(composer: Composer) -> Non
             assert compositions.resolve(arm) == resolve(composer.compose(arm))
             with pytest.raises(UserError, match="no_such"):
                 compositions.resolve(["optimizer.lr=3", "arch.width=${no_such}", "seed=2"])
+
+
+def test_levels_that_need_all_of_hydra_are_composed_once_each_whatever_varies_fastest(
+    composer: Composer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compose, composed = composer.compose, list[Sequence[str]]()
+
+    def counted(overrides: Sequence[str]) -> DictConfig:
+        composed.append(overrides)
+        return compose(overrides)
+
+    monkeypatch.setattr(composer, "compose", counted)
+    compositions = Compositions(composer)
+    arms = [[f"arch.depth={depth}", *rest] for depth in (2, 3, 4) for rest in (["experiment=quick"], [], ["+a={b: 1}"])]
+    found = [compositions.resolve(arm) for arm in arms]
+    assert composed == arms[:3]
+    assert found == [resolve(compose(arm)) for arm in arms]
 
 
 def test_a_secret_is_refused_wherever_it_comes_in(composer: Composer, monkeypatch: pytest.MonkeyPatch) -> None:
