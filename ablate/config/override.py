@@ -71,12 +71,13 @@ def canonical_override(override: str) -> str:
 
 
 def quoted(text: str) -> str:
-    r"""The text as a value of an override.
+    r"""The text as a value of an override, which means nothing else to Hydra and OmegaConf.
 
-    >>> print(quoted("it's"))
-    'it\'s'
+    >>> print(quoted("it's"), quoted("a\\b"), quoted("${x}"))
+    'it\'s' 'a\b' '\${x}'
     """
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    return "'" + re.sub(r"(\\*)('|\Z)", lambda end: 2 * end[1] + ("\\'" if end[2] else ""), text) + "'"
 
 
 def with_list(name: str, texts: Iterable[str]) -> str:

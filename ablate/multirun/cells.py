@@ -32,6 +32,7 @@ _OF_ONE_COMMAND = (
     "team.member", "team.stores", "output_dir", "rerun", "progress", "plot", "study.dry_run", "study.coverage",
 )  # fmt: skip
 _Known = dict[str, str | UserError]  # of data that cells have asked for, the fingerprint or what is wrong with them
+_MOST_IN_VAIN = 3  # arms that do not compose for known reasons alone; to find these takes a third of a second each
 _FEWER = "fewer levels, or a design that does not combine them all: ofat, path, fraction"
 
 
@@ -88,7 +89,7 @@ def ask(composer: Composer, arguments: Sequence[str]) -> Asked:
         seeds_of = design.seeds_of(list(named), seeds, [_canonical_stop(each) for each in base["study"]["stop"]])
     if (number := sum(map(len, seeds_of.values()))) > design.MOST_RUNS:
         raise UserError(f"study: expected at most {design.MOST_RUNS:,} runs, found {number:,}; {_FEWER}")
-    all_cells = _compose_all(composer, given, named, seeds_of)
+    all_cells = _compose_all(composer, given, base, named, seeds_of)
     composed = sorted(all_cells, key=lambda cell: seeds.index(cell.seed))
     cells, equal = _distinct(composed)
     command = _command(composer, arguments, base)
@@ -203,7 +204,7 @@ def _canonical_stop(entry: str) -> str:
 
 
 def _compose_all(
-    composer: Composer, given: Given, arms: Mapping[str, Arm], seeds_of: Mapping[str, Sequence[int]]
+    composer: Composer, given: Given, base: Config, arms: Mapping[str, Arm], seeds_of: Mapping[str, Sequence[int]]
 ) -> list[Composed]:
     """Every cell, composed and checked as far as that needs no torch; an arm once for all its seeds.
 
@@ -215,12 +216,13 @@ def _compose_all(
     fixed = [each for each in fixed if not name_of(each).startswith("study.")]
     shared = [*fixed, *given.levels(single, [factor.levels[0] for factor in single])]
     compositions, known = Compositions(composer), _Known()
-    cells, problems, are_levels_sound = list[Composed](), dict[str, str](), False
+    cells, problems, are_levels_sound, in_vain = list[Composed](), dict[str, str](), False, 0
     for name, arm in arms.items():
         levels = given.levels(varied, arm)
         try:
             for seed in seeds_of[name]:
                 config = check_settings(compositions.resolve([*shared, *levels, f"seed={seed}"]), [*shared, *levels])
+                _check_places(config, base)
                 cells.append(_cell(config, (name, seed), shared, levels, known))
         except UserError as error:
             for line in str(error).splitlines():
@@ -230,12 +232,26 @@ def _compose_all(
                 if of_levels := mistakes_of_all(composer, given):
                     refuse([*of_levels, *(problems[line] for line in problems if line not in of_levels)])
                 are_levels_sound = True
+            known_before = len(problems)
             for line in mistakes(composer, [*shared, *levels], multirun=True):
                 problems.setdefault(line, line)
             if not problems:
                 raise
+            in_vain += len(problems) == known_before
+            if in_vain == _MOST_IN_VAIN:
+                break
     refuse(problems.values())
     return cells
+
+
+def _check_places(config: Config, base: Config) -> None:
+    """Raise `UserError` where a run's records, or its claims, would lie elsewhere than those of the study."""
+    for name, mine, of_study in (
+        ("output_dir", config["output_dir"], base["output_dir"]),
+        ("team.claims", config["team"]["claims"], base["team"]["claims"]),
+    ):
+        if mine != of_study:
+            raise UserError(f"{name}: {of_study} for the study and {mine} for a run of it; give it without ${{...}}")
 
 
 def _cell(

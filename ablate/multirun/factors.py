@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from hydra.core.override_parser.types import Override, RangeSweep
 from omegaconf import OmegaConf
 
-from ablate.command.diagnosis import mistakes, slip, wrong_range
+from ablate.command.diagnosis import mistakes, slip
 from ablate.config.check import MOST_PROBLEMS, check_settings, refuse
 from ablate.config.compose import Composer
 from ablate.config.compositions import Compositions
 from ablate.config.override import canonical_override, for_shell, name_of, sign_of, value_of
 from ablate.error import UserError
+from ablate.multirun.levels import in_hydras_words, levels_of
 from ablate.record.key import PLACES_OF_DATA, is_outside
 from ablate.study import design
 from ablate.study.design import Factor
@@ -28,7 +26,6 @@ _NO_FACTORS = {
 }
 _LISTS = {"study.seeds": "seeds", "team.stores": "folders"}
 _FILES = ("study", "experiment")  # groups whose files may set a study
-_DIGITS = 12  # of a range's levels, which are sums: 0.1 + 0.1 + 0.1 is 0.30000000000000004
 
 
 @dataclass(frozen=True)
@@ -47,8 +44,8 @@ class Given:
 def factors_of(composer: Composer, arguments: Sequence[str]) -> tuple[Given, list[str]]:
     """What a command line gives, and what is to be said of its factors."""
     in_file = _factors_of_file(composer, [each for each in arguments if name_of(each) in _FILES])
-    levels, notes = dict(in_file), []
-    signs = dict.fromkeys(in_file, "")
+    levels, notes = {name: each for name, (_, each) in in_file.items()}, []
+    signs = {name: sign for name, (sign, _) in in_file.items()}
     for argument in arguments:
         name, override = name_of(argument), composer.parsed(argument)
         if name.startswith("study.factors"):
@@ -57,9 +54,10 @@ def factors_of(composer: Composer, arguments: Sequence[str]) -> tuple[Given, lis
             )
         if not override.is_sweep_override() and name not in in_file:
             continue
+        _, before = in_file.get(name, ("", ()))
         levels[name] = levels_of(override)
-        signs[name] = sign_of(argument)
-        if in_file and (before := in_file.get(name)) != levels[name]:
+        signs[name] = sign_of(argument) or signs.get(name, "")
+        if in_file and before != levels[name]:
             was = f"instead of {', '.join(before)}" if before else "which the study's file does not have"
             notes.append(f"{name}: {', '.join(levels[name])}, {was}")
     if len(levels) > design.MOST_FACTORS:
@@ -84,13 +82,16 @@ def _no_factor(name: str, typed: str) -> str | None:
         quoted_text = for_shell(f'{name}="{typed}"')
         text = f"; a text with a comma stands in quotes: {quoted_text}" if ", " in typed else ""
         return f"{name}: can't be swept; {reason}{text}"
-    if is_outside(name) and name not in PLACES_OF_DATA:
+    if is_outside(name.replace("/", ".")) and name not in PLACES_OF_DATA:
         return f"{name}: can't be swept, since it can't change a result; give one value"
     return None
 
 
-def _factors_of_file(composer: Composer, chosen: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The factors of a ready study, each a YAML list of levels, a single one, or Hydra's syntax in a string."""
+def _factors_of_file(composer: Composer, chosen: Sequence[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """The sign and the levels of a ready study's factors, each a YAML list, one level, or Hydra's syntax in a string.
+
+    That is all that a file may say of them: what is no key or group with its sign is refused, since files travel.
+    """
     of_files = [each for each in chosen if not composer.is_sweep(each)]
     try:
         content, without = (OmegaConf.to_container(composer.compose(each)) for each in (of_files, []))
@@ -109,47 +110,21 @@ def _factors_of_file(composer: Composer, chosen: Sequence[str]) -> dict[str, tup
     given = (content.get("study") or {}).get("factors") or {}
     if not isinstance(given, dict):
         raise UserError(f"study.factors: expected groups and keys with their levels, found {given!r}")
-    found: dict[str, tuple[str, ...]] = {}
+    found: dict[str, tuple[str, tuple[str, ...]]] = {}
     for key_or_group, value in given.items():
-        name = canonical_override(str(key_or_group))
+        written = canonical_override(str(key_or_group))
+        name, sign = name_of(written), sign_of(written)
         if name in found:
             raise UserError(f"study.factors.{name}: given twice; give it once")
         if isinstance(value, dict) or value in (None, []):
             raise UserError(
                 f"study.factors.{name}: expected a list of levels, such as arch.depth: [2, 4], found {value!r}"
             )
-        levels = value if isinstance(value, list) else [value]
-        found[name] = levels_of(composer.parsed(f"{name}={','.join(map(_written, levels))}"))
+        override = composer.parsed(f"{written}={in_hydras_words(name, value)}")
+        if override.get_key_element() != written or override.is_delete():
+            raise UserError(f"study.factors.{written}: expected a key or a group, such as arch.depth")
+        found[name] = sign, levels_of(override)
     return found
-
-
-def levels_of(override: Override) -> tuple[str, ...]:
-    """The levels of an override, one where it is no sweep."""
-    if not override.is_sweep_override():
-        return (override.get_value_element_as_str(),)
-    if isinstance(swept := override.value(), RangeSweep) and (said := wrong_range(swept)):
-        raise UserError(f"{override.input_line}: {said}")
-    if not override.is_discrete_sweep():
-        raise UserError(f"{override.input_line}: expected a list, range, choice or glob, which give a number of levels")
-    if getattr(override.value(), "shuffle", False):
-        raise UserError(f"{override.input_line}: every member would have another order; leave the shuffle out")
-    found = tuple(override.sweep_string_iterator())
-    if not found:
-        raise UserError(f"{override.input_line}: matches nothing; expected one level at least")
-    if len(found) > design.MOST_LEVELS:
-        raise UserError(
-            f"{override.key_or_group}: expected at most {design.MOST_LEVELS:,} levels, found {len(found):,}"
-        )
-    if isinstance(override.value(), RangeSweep):
-        return tuple(
-            level if level.lstrip("-").isdigit() else str(float(f"{float(level):.{_DIGITS}g}")) for level in found
-        )
-    return found
-
-
-def _written(level: Any) -> str:
-    """A level from YAML as it would stand in an override."""
-    return level if isinstance(level, str) else json.dumps(level).replace('"', "")
 
 
 def all_mistakes(composer: Composer, arguments: Sequence[str]) -> list[str]:

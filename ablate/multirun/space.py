@@ -14,7 +14,8 @@ from ablate.config.check import refuse
 from ablate.config.compose import Composer
 from ablate.config.override import name_of
 from ablate.error import UserError
-from ablate.multirun.factors import all_mistakes, levels_of
+from ablate.multirun.factors import all_mistakes
+from ablate.multirun.levels import levels_of
 from ablate.record.key import is_outside
 
 if TYPE_CHECKING:

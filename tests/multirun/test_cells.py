@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,10 @@ import numpy as np
 import pytest
 import yaml
 
+from ablate.command.diagnosis import mistakes
+from ablate.config.compose import Composer, resolve
+from ablate.error import UserError
+from ablate.multirun.cells import ask
 from ablate.recipe.data.hw1p2 import HW1P2
 from ablate.run import command
 from tests.recipe.data.hw1p2_folder import write
@@ -75,6 +80,10 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["optim=sgd,adamw", "team.size=2", "team.member=3"], "team.member=3: expected a number up to team.size=2"),
     (["optim=sgd,adamw", "study.seeds=[1,1]"], "study.seeds: expected each seed once"),
     (["optim=sgd,adamw", "study.name=a/b"], "study.name: expected the name of a folder"),
+    (["optim=sgd,adamw", "output_dir='o/${study.name}'", "study.name=s"], "output_dir: o/s for the study and o/None f"),
+    (["optim=sgd,adamw", "output_dir='o/${optimizer.lr}'"], "adamw: output_dir: o/0.1 for the study and o/0.001"),
+    (["optim=sgd,adamw", "output_dir='o/${seed}'", "study.seeds=2"], "output_dir: o/0 for the study and o/1 for a run"),
+    (["optim=sgd,adamw", "team.claims='c${seed}'", "study.seeds=2"], "team.claims: c0 for the study and c1 for a run"),
     (["arch=shuffle(cylinder,pyramid)"], "every member would have another order; leave the shuffle out"),
     (["study=shapes", "study.factors.arch=[cylinder]"], "study.factors.arch: is for a study's file"),
     (["study=no_such"], "study=no_such: no such option; expected one of claim_activation, "),
@@ -85,6 +94,7 @@ MISTAKES: list[tuple[list[str], str]] = [
 def test_a_mistake_anywhere_stops_all_before_the_first_run(
     arguments: list[str], expected: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (folder / "c0").mkdir()  # of claims
     code = command(["--multirun", "data=espeak_tiny", *arguments])
     said = capsys.readouterr().err
     assert code == 2 and expected in said and len(said.splitlines()) == 1, said
@@ -184,6 +194,31 @@ def test_hydras_own_folder_of_a_sweep(folder: Path) -> None:
     assert command([*SMALL, "-m", "optim=sgd,adamw", "hydra.sweep.dir=its/own", "study.name=s"]) == 0
     assert (folder / "its/own").is_dir()
     assert_all_planned_is_trained()
+
+
+def test_an_arm_may_be_called_by_an_interpolation() -> None:
+    with Composer() as composer:
+        asked = ask(composer, ["data=espeak_tiny", "optimizer.lr=0.1,'${.weight_decay}'"])
+        (_, second) = asked.cells
+        config = resolve(composer.compose(second.job))
+    assert config["study"]["arm"] == second.arm == "optimizer.lr='${.weight_decay}'"
+    assert config["optimizer"]["lr"] == config["optimizer"]["weight_decay"]
+
+
+def test_mistakes_of_many_arms_together_are_looked_for_in_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("sgd_cylinder", "sgd_pyramid", "adamw_cylinder"):
+        option(tmp_path / "mine" / f"{name}.yaml", "# @package _global_\nepochs: 1\n")
+    option(tmp_path / "prim.yaml", "defaults: [config, {mine: '${optimizer}_${arch}'}, _self_]\n")
+    looked = list[Sequence[str]]()
+
+    def counted(composer: Composer, overrides: Sequence[str], *, multirun: bool) -> list[str]:
+        looked.append(overrides)
+        return mistakes(composer, overrides, multirun=multirun)
+
+    monkeypatch.setattr("ablate.multirun.cells.mistakes", counted)
+    with Composer("prim", [str(tmp_path)]) as composer, pytest.raises(UserError, match="mine/adamw_pyramid") as found:
+        ask(composer, ["optimizer=sgd,adamw", "arch=cylinder,pyramid", "arch.depth=range(1,31)"])
+    assert len(str(found.value).splitlines()) == 1 and len(looked) == 4
 
 
 def test_levels_of_a_range_are_those_of_the_list(folder: Path) -> None:

@@ -1,12 +1,13 @@
 """What a multirun's command line gives: factors, their levels, and all that is wrong with them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from ablate.config.compose import Composer
 from ablate.error import UserError
-from ablate.multirun.factors import all_mistakes, factors_of, levels_of
+from ablate.multirun.factors import Given, all_mistakes, factors_of
 
 
 @pytest.fixture(scope="module")
@@ -25,19 +26,46 @@ def test_what_has_levels_is_a_factor_and_all_else_is_the_same_in_all_cells(compo
     assert given.levels(given.factors, ("pyramid", "2")) == ["arch=pyramid", "+data.extra=2"]
 
 
+def study_of(folder: Path, factors: str, *arguments: str) -> Given:
+    """What a ready study of these factors gives, with what is typed beside it."""
+    (folder / "study").mkdir(exist_ok=True)
+    (folder / "mine").mkdir(exist_ok=True)
+    for option in "ab":
+        (folder / "mine" / f"{option}.yaml").write_text("# @package _global_\nepochs: 1\n")
+    (folder / "study" / "own.yaml").write_text(f"factors: {factors}\n", encoding="utf-8")
+    with Composer(folders=[str(folder)]) as composer:
+        return factors_of(composer, ["study=own", *arguments])[0]
+
+
+def test_a_sign_in_a_file_is_no_part_of_the_name(tmp_path: Path) -> None:
+    given = study_of(tmp_path, "{+mine: [a, b], ++optim.momentum: [0.5, 0.6]}")
+    assert [factor.name for factor in given.factors] == ["mine", "optimizer.momentum"]
+    assert given.levels(given.factors, ("b", "0.5")) == ["+mine=b", "++optimizer.momentum=0.5"]
+    for typed in ("+mine=b", "mine=b"):
+        given = study_of(tmp_path, "{+mine: [a, b], ++optim.momentum: [0.5, 0.6]}", typed, "optimizer.momentum=0.7,0.8")
+        assert [(factor.name, factor.levels) for factor in given.factors] == [
+            ("mine", ("b",)),
+            ("optimizer.momentum", ("0.7", "0.8")),
+        ]
+        assert given.levels(given.factors, ("b", "0.7")) == ["+mine=b", "++optimizer.momentum=0.7"]
+
+
 @pytest.mark.parametrize(
-    ("override", "levels"),
+    ("factors", "said"),
     [
-        ("optimizer.lr=range(0.1,0.4,0.1)", ("0.1", "0.2", "0.3", "0.4")),
-        ("optimizer.lr=choice(1e-3,0.01)", ("0.001", "0.01")),
-        ("arch.depth=range(2,4)", ("2", "3")),
-        ("optimizer.betas=[0.9,0.99],[0.8,0.9]", ("[0.9,0.99]", "[0.8,0.9]")),
-        ("arch.depth=3", ("3",)),
-        ("averaging=glob(*a)", ("ema", "swa")),
+        ("{++hydra.launcher.x: [{_target_: os.mkdir, path: made}]}", "^hydra.launcher.x: can't be swept"),
+        ("{+hydra/launcher: [basic]}", "^hydra/launcher: can't be swept"),
+        ("{hydra/launcher: [basic, joblib]}", "^hydra/launcher: can't be swept"),
+        ("{++seed: [1, 2]}", "^seed: can't be swept"),
+        ("{++output_dir: [a, b]}", "^output_dir: can't be swept"),
+        ("{~arch: [cylinder]}", "^study.factors.~arch: expected a key or a group"),
+        ("{++seed: [1], seed: [2]}", "^study.factors.seed: given twice"),
+        ("{data.labels: [{ə: AH}]}", "^study.factors.data.labels: Hydra has no words for the level {'ə': 'AH'}"),
     ],
 )
-def test_levels(override: str, levels: tuple[str, ...], composer: Composer) -> None:
-    assert levels_of(composer.parsed(override)) == levels
+def test_a_file_can_set_nothing_that_a_study_may_not(factors: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=said):
+        study_of(tmp_path, factors)
 
 
 def test_a_part_of_what_is_swept_is_refused(composer: Composer) -> None:
