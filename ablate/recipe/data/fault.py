@@ -26,9 +26,13 @@ def noted(file: str, faults: list[str], readable: Container[str]) -> Iterator[No
     except OSError as error:
         if file in readable:
             raise ValueError(f"{file}: {error.strerror}, though it could be read a moment ago; try again") from error
-        faults.append(f"{file}: {'missing' if isinstance(error, FileNotFoundError) else error.strerror}")
+        faults.append(f"{file}: {_absence(error) if isinstance(error, FileNotFoundError) else error.strerror}")
     except (ValueError, ArithmeticError, MemoryError, RuntimeError) as error:  # whatever a file makes of its reader
         faults.append(f"{file}: {' '.join(str(error).split()) or type(error).__name__}")
+
+
+def _absence(error: FileNotFoundError) -> str:
+    return "a link that leads nowhere" if error.filename and Path(error.filename).is_symlink() else "missing"
 
 
 def settle(recordings: Recordings, folder: Path, on_bad_utterance: OnBadUtterance) -> None:

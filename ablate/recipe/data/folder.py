@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,7 @@ class File(NamedTuple):
 
     name: str  # relative to the folder that is asked for
     size: int
-    times_ns: tuple[int, int]  # of modification, and of change, which copying tools can't set
+    stamp: tuple[int, int, int]  # inode, and times in ns of modification and of change, which copying tools can't set
 
 
 @contextmanager
@@ -30,8 +30,9 @@ def listing() -> Iterator[None]:
 def files(folder: Path, suffixes: tuple[str, ...], *, recursive: bool) -> list[File]:
     """The files of a folder with one of these suffixes (in any case), by name; of those below it too if `recursive`.
 
-    Hidden ones are left out, and what is neither a file nor a folder. Raises `ValueError` for a folder that can't be
-    read and names that are no text.
+    Hidden ones are left out; what is called so and is no file, as a link that leads nowhere, is a fault of the data,
+    which its reader tells. Raises `ValueError` for a folder that can't be read, names that are no text, and a folder
+    within with files where only its own are meant.
     """
     found: list[File] = []
     folders = [("", {_identity(folder.stat())})]
@@ -41,10 +42,15 @@ def files(folder: Path, suffixes: tuple[str, ...], *, recursive: bool) -> list[F
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                if entry.name.lower().endswith(suffixes) and entry.is_file():
+                is_folder = _is(entry.is_dir)
+                if entry.name.lower().endswith(suffixes) and not (recursive and is_folder):
                     found.append(_described(entry, prefix))
-                elif recursive and entry.is_dir() and (own := _identity(entry.stat())) not in around:  # no circle
+                elif recursive and is_folder and (own := _identity(entry.stat())) not in around:  # no circle
                     folders.append((f"{prefix}{entry.name}/", {*around, own}))
+                elif is_folder and not recursive and files(folder / entry.name, suffixes, recursive=True):
+                    raise ValueError(
+                        f"{folder / entry.name}: expected {', '.join(suffixes)} in {folder}, not below; move them"
+                    )
     if foreign := sorted(file.name for file in found if not _is_text(file.name)):
         names = ", ".join(os.fsencode(name).decode("utf-8", "backslashreplace") for name in foreign[:5])
         raise ValueError(f"{folder}: expected names in UTF-8, found {len(foreign)} others ({names}); rename them")
@@ -58,7 +64,7 @@ def some_files(folder: Path, suffix: str, number: int) -> list[File]:
     Hidden ones are left out. Raises `ValueError` for a folder that can't be read.
     """
     with os.scandir(folder) as entries:
-        found = [each for each in entries if each.name.endswith(suffix) and each.name[0] != "." and each.is_file()]
+        found = [each for each in entries if each.name.endswith(suffix) and each.name[0] != "." and _is(each.is_file)]
     found.sort(key=lambda each: each.name)
     return [_described(each) for each in found[:: max(1, len(found) // number)]]
 
@@ -77,8 +83,18 @@ def elsewhere(key: str, root: Path, below: str) -> str:
 
 
 def _described(entry: os.DirEntry[str], prefix: str = "") -> File:
-    status = entry.stat()
-    return File(prefix + entry.name, status.st_size, (status.st_mtime_ns, status.st_ctime_ns))
+    try:
+        status = entry.stat()
+    except OSError:  # a link that leads nowhere, or in a circle
+        status = entry.stat(follow_symlinks=False)
+    return File(prefix + entry.name, status.st_size, (status.st_ino, status.st_mtime_ns, status.st_ctime_ns))
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    try:
+        return kind()
+    except OSError:  # a link in a circle
+        return False
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

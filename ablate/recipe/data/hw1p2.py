@@ -77,13 +77,18 @@ class HW1P2(FileCorpus):
 
     def read(self, split: Split, found: Sequence[Content], track: Track) -> Iterator[Utterance | Fault]:
         """Every utterance of the split, or all that is wrong with its files."""
-        return _read(self.folder(split), found, self.width(split), track)
+        is_labelled = split != "test" or any(file.name.startswith("transcript/") for file, _ in found)
+        return _read(self.folder(split), found, self.width(split), track, is_labelled=is_labelled)
 
     def look(self, split: Split, cache: Path, track: Track) -> Sources:
         """All files of the split; asking again reads none of them."""
         folder = self.folder(split)
         parts = [part for part in ("mfcc", "transcript") if (folder / part).is_dir()]
-        listed = [file._replace(name=f"{part}/{file.name}") for part in parts for file in _files(folder / part)]
+        listed = [
+            file._replace(name=f"{part}/{file.name}")
+            for part in parts
+            for file in files(folder / part, (".npy",), recursive=False)
+        ]
         if not listed:
             raise ValueError(f"{folder}: an empty split: expected .npy files in mfcc and transcript, found none")
         found = contents(folder, listed, cache / f"hw1p2-{_name(folder)}.digests", track)
@@ -117,16 +122,18 @@ def _name(folder: Path) -> str:
     return hashlib.sha256(str(folder.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def _files(folder: Path) -> list[File]:
-    return [file for file in files(folder, (".npy",), recursive=False) if file.name.endswith(".npy")]
-
-
-def _read(folder: Path, found: Sequence[Content], num_mfcc: int, track: Track) -> Iterator[Utterance | Fault]:
+def _read(
+    folder: Path, found: Sequence[Content], num_mfcc: int, track: Track, *, is_labelled: bool
+) -> Iterator[Utterance | Fault]:
     """Every utterance of the split, or all that is wrong with its files."""
     names = sorted({Path(file.name).stem for file, _ in found})
-    known, is_labelled = readable(found), (folder / "transcript").is_dir()
+    misspelled = {Path(file.name).stem: file.name for file, _ in found if not file.name.endswith(".npy")}
+    known = readable(found)
     for name in track(names, len(names), f"reading {folder.name}"):
         speaker, _, _ = name.partition("-")
+        if name in misspelled:
+            yield Fault(name, speaker, (f"{misspelled[name]}: expected .npy in small letters; rename it",))
+            continue
         mfcc, transcript = f"mfcc/{name}.npy", f"transcript/{name}.npy"
         faults: list[str] = []
         features, spelled, labels = None, None, None

@@ -31,7 +31,7 @@ def made(value: float = 0.0) -> Iterator[Utterance | Fault]:
 
 
 def touched(time_ns: int) -> Content:
-    return Content(File("a", 1, (0, time_ns)), "digest")
+    return Content(File("a", 1, (1, 0, time_ns)), "digest")
 
 
 def split(path: Path, make: Callable[[], Iterator[Utterance | Fault]] = made, identity: str = "identity") -> Recordings:

@@ -1,6 +1,7 @@
 """The course's layout: what differs between terms is found out, and what is wrong is named by file."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -240,16 +241,40 @@ def test_the_odd_one_out_is_blamed_even_if_it_is_the_first(root: Path, load: Loa
         load("train")
 
 
-def test_what_is_no_file_is_no_utterance(root: Path, load: Load, tmp_path: Path) -> None:
+def test_what_is_called_so_and_is_no_file_is_a_fault(root: Path, load: Load, tmp_path: Path) -> None:
     folder = root / "train-clean-100/mfcc"
     (folder / "folder.npy").mkdir()
     (folder / "link.npy").symlink_to(tmp_path / "nowhere")
-    (folder / ".hidden.npy").write_bytes(b"")
-    (folder / "notes.txt").write_text("")
-    (root / "train-clean-100" / "raw").mkdir()
+    (folder / "loud.NPY").write_bytes(b"")
     os.mkfifo(folder / "pipe.npy")
     assert corpus(root).fingerprint(tmp_path, silent)
+    with pytest.raises(ValueError, match="4 bad utterances") as found:
+        load("train")
+    lines = [line.strip() for line in str(found.value).splitlines() if "mfcc/" in line]
+    assert lines == [
+        "mfcc/folder.npy: expected a file, found something else",
+        "mfcc/link.npy: a link that leads nowhere",
+        "mfcc/loud.NPY: expected .npy in small letters; rename it",
+        "mfcc/pipe.npy: expected a file, found something else",
+    ]
+    assert load("train", "data.on_bad_utterance=drop").names == list(LENGTHS)
+
+
+def test_what_is_not_called_so_is_no_utterance(root: Path, load: Load) -> None:
+    folder = root / "train-clean-100/mfcc"
+    (folder / ".hidden.npy").write_bytes(b"")
+    (folder / "notes.txt").write_text("")
+    (folder / "notes").mkdir()
+    (root / "train-clean-100" / "raw").mkdir()
     assert load("train").names == list(LENGTHS)
+
+
+def test_an_empty_folder_of_transcripts_is_none_in_a_test_split(root: Path, load: Load) -> None:
+    shutil.copytree(root / "dev-clean/mfcc", root / "test-clean/mfcc", dirs_exist_ok=True)
+    shutil.rmtree(root / "test-clean/transcript", ignore_errors=True)
+    before = load("test")
+    (root / "test-clean/transcript").mkdir()
+    assert load("test").identity == before.identity and load("test").names == before.names and not load("test").faults
 
 
 @pytest.mark.parametrize("part", ["mfcc", "transcript"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Len
 
+from ablate.file import check_plain
 from ablate.quantity import Count, Integer, Positive, PositiveFraction
 from ablate.quantity.valid import After, Before
 from ablate.recipe.data.aligned import segment
@@ -179,10 +180,12 @@ class Aligned(FileCorpus):
         [audio_file], [alignment] = paths.audio, paths.alignments
         speech, segments, phonemes, features = None, None, None, None
         with noted(audio_file, faults, known):
+            check_plain(tree.audio / audio_file)  # a pipe would be waited for
             speech = audio.read(tree.audio / audio_file)
             features = to_features(speech.resampled(self.sample_rate_hz)).numpy()
         with noted(alignment, faults, known):
             rate_hz = speech.sample_rate_hz if speech else self.sample_rate_hz
+            check_plain(tree.alignments / alignment)
             segments = segment.read(tree.alignments / alignment, tier=self.tier, sample_rate_hz=rate_hz)
             phonemes = segment.phonemes(segments, self.labels)
         if speech and segments:
