@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import random
-import shlex
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
 from omegaconf import DictConfig
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ablate.config.check import check_settings, instantiate
@@ -29,10 +26,11 @@ from ablate.config.compose import Composer, resolve
 from ablate.config.settings import Config
 from ablate.display import Screen
 from ablate.error import BusyError, UserError, refusing
+from ablate.multirun import journal
 from ablate.multirun.space import Space
 from ablate.record import reading, store
 from ablate.record.layout import Layout
-from ablate.record.lease import Owner
+from ablate.record.lease import LEASE_SECONDS, Owner
 from ablate.record.store import RunFolder
 from ablate.study import design
 from ablate.study.design import Factor
@@ -42,14 +40,13 @@ from ablate.training.run import attend, identify
 from ablate.training.session import Session
 
 _BUSY_SECONDS = 3
-_LEFT_SECONDS = 30  # after so long a journal's lock was left by a process that was killed while it wrote
 _TRIED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
 
-def search(composer: Composer, asked: Space, trials: int, journal: Path | None) -> None:
+def search(composer: Composer, asked: Space, trials: int, shared: Path | None) -> None:
     """Try so many trials more, each recorded as any run, and the study's plan after each.
 
-    Members who give the same `journal`, a file on a disk that all of them see, search together.
+    Members who give the same `shared` journal, a file on a disk that all of them see, search together.
     """
     base = check_settings(resolve(composer.compose(asked.overrides())), asked.overrides())
     name, places = base["study"]["name"], Layout(Path(base["output_dir"]))
@@ -58,7 +55,10 @@ def search(composer: Composer, asked: Space, trials: int, journal: Path | None) 
     if (before := reading.plan(places, name)) and before["design"] != "search":
         raise UserError(f"study.name={name}: is a study, which a search would take the name of; give another")
     session, screen = Session(), Screen(progress=base["progress"])
-    found = _opened(journal, places.search(name), name, base["objective"])
+    if shared and not shared.parent.is_dir():
+        raise UserError(f"--journal {shared}: no such folder; mount its disk, or make it, once for all members")
+    places.search(name).parent.mkdir(parents=True, exist_ok=True)
+    found = journal.opened(shared or places.search(name), name, base["objective"])
     keys = {trial.user_attrs.get("key") for trial in found.trials}
     if before and any(cell["key"] not in keys for cell in before["cells"]):
         raise UserError(
@@ -67,7 +67,7 @@ def search(composer: Composer, asked: Space, trials: int, journal: Path | None) 
         )
     _check_same(found, _what_it_is(composer, asked, base, screen))
     if not found.trials:
-        found.enqueue_trial(asked.first())
+        _enqueue(found, places, asked.first(), instead_of="nothing")
     _take_up(found, places)
 
     def objective(trial: Trial) -> float:
@@ -88,7 +88,8 @@ def search(composer: Composer, asked: Space, trials: int, journal: Path | None) 
         try:
             _try(found, objective, places)
         except _RepeatedError:
-            found.enqueue_trial(random.choice(untried))
+            if asked.num_trials and not found.get_trials(deepcopy=False, states=[TrialState.WAITING]):
+                _enqueue(found, places, random.choice(untried))
         except BusyError as error:  # another choice, or this one when that process has ended it
             if str(error) not in said:
                 screen.say(f"{error}; another trial is chosen")
@@ -117,27 +118,53 @@ def _untried(found: optuna.Study, asked: Space) -> list[dict[str, str | int]]:
 
 def _try(found: optuna.Study, objective: Callable[[Trial], float], places: Layout) -> None:
     """One trial; one that is interrupted is the next one that is tried. Raises `BusyError` where its run is taken."""
+    if not found.get_trials(deepcopy=False, states=[TrialState.WAITING]):
+        _enqueue(found, places, {})  # Optuna's choice
     trial = found.ask()
-    trial.set_user_attr("owner", asdict(Owner.this()))
-    trial.set_user_attr("output_dir", str(places.output_dir.resolve()))
     try:
-        found.tell(trial, objective(trial))
+        for name, value in _mine(places).items():
+            trial.set_user_attr(name, value)
+        if _is_double(trial):
+            raise _RepeatedError
+        value = objective(trial)
     except optuna.TrialPruned:
         found.tell(trial, state=TrialState.PRUNED)
+        return
     except BaseException as error:
-        if not isinstance(error, Exception):
-            _try_again(found, trial.number)
+        if isinstance(error, OSError) or not isinstance(error, Exception):  # a full disk, an interruption
+            _try_again(found, places, trial.number)
         found.tell(trial, state=TrialState.FAIL)
         raise
+    found.tell(trial, value)
+
+
+def _enqueue(found: optuna.Study, places: Layout, params: dict[str, Any], instead_of: int | str | None = None) -> None:
+    """Have these levels tried next; each trial has an owner from its first line on, or a kill could hide it for ever.
+
+    Several processes may enqueue what is to be tried `instead_of` the same: the first one of these is.
+    """
+    told = _mine(places) | ({} if instead_of is None else {"instead_of": instead_of})
+    found.enqueue_trial(params, user_attrs=told)
+
+
+def _mine(places: Layout) -> dict[str, Any]:
+    return {"owner": asdict(Owner.this()), "output_dir": str(places.output_dir.resolve())}
+
+
+def _is_double(trial: Trial) -> bool:
+    """Whether another trial is tried instead of what this one was to be tried for."""
+    wanted = trial.user_attrs.get("instead_of")
+    others = trial.study.get_trials(deepcopy=False) if wanted is not None else []
+    return any(each.number < trial.number and each.user_attrs.get("instead_of") == wanted for each in others)
 
 
 def _take_up(found: optuna.Study, places: Layout) -> None:
     """Try again, and first, what was under way when its process was killed: its run goes on where it was."""
     for trial in found.get_trials(states=[TrialState.RUNNING]):
         if _is_abandoned(trial, places):
+            _try_again(found, places, trial.number)
             with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError, ValueError):  # another was quicker
                 found.tell(trial.number, state=TrialState.FAIL)
-                _try_again(found, trial.number)
 
 
 def _is_abandoned(trial: FrozenTrial, places: Layout) -> bool:
@@ -147,17 +174,20 @@ def _is_abandoned(trial: FrozenTrial, places: Layout) -> bool:
         return False
     if owner.is_of_this_machine() or owner.is_gone():
         return owner.is_gone()
-    if "key" not in told or told.get("output_dir") != str(places.output_dir.resolve()):
+    if told.get("output_dir") != str(places.output_dir.resolve()):
         return False
-    run = RunFolder(places, told["key"])
-    return run.path.exists() and not run.is_running()
+    if "key" in told and (run := RunFolder(places, told["key"])).path.exists():
+        return not run.is_running()
+    # It reads its data, if it lives; should it begin to train after all, its lease keeps others from its run.
+    return trial.datetime_start is not None and datetime.now() - trial.datetime_start > timedelta(seconds=LEASE_SECONDS)
 
 
-def _try_again(found: optuna.Study, number: int) -> None:
-    """What was chosen of a trial, in part by who asked for it, is the next to be tried."""
-    trial = found.trials[number]
-    if params := {**trial.system_attrs.get("fixed_params", {}), **trial.params}:
-        found.enqueue_trial(params)
+def _try_again(found: optuna.Study, places: Layout, number: int) -> None:
+    """What was chosen of a trial, in part by who asked for it, is the next to be tried, once."""
+    trials = found.get_trials(deepcopy=False)
+    params = {**trials[number].system_attrs.get("fixed_params", {}), **trials[number].params}
+    if params and not any(each.user_attrs.get("instead_of") == number for each in trials):
+        _enqueue(found, places, params, instead_of=number)
 
 
 def _say_best(found: optuna.Study, wanted: str, places: Layout, screen: Screen) -> None:
@@ -195,45 +225,6 @@ def _check_same(found: optuna.Study, now: dict[str, str]) -> None:
             raise UserError(
                 f"study.name={found.study_name}: is a search begun with {name}: {was}; found {is_now}, whose trials "
                 "could not be compared with its own; give what was given, or another name"
-            )
-
-
-def _opened(journal: Path | None, own: Path, name: str, objective: str) -> optuna.Study:
-    """The search as it is recorded, in a journal that members share or in the study's folder."""
-    if journal and not journal.parent.is_dir():
-        raise UserError(f"--journal {journal}: no such folder; mount its disk, or make it, once for all members")
-    file = journal or own
-    _check_whole(file)
-    own.parent.mkdir(parents=True, exist_ok=True)
-    # A link, Optuna's default, is waited for without end where its target is not found: relative, or mounted elsewhere.
-    lock = JournalFileOpenLock(str(file), _LEFT_SECONDS)
-    optuna.logging.disable_default_handler()  # which prints a traceback of whatever ends a trial
-    try:
-        found = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(file), lock)),
-            sampler=optuna.samplers.TPESampler(constant_liar=True),
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=5),
-            study_name=name,
-            direction="maximize" if objective == "val/accuracy" else "minimize",
-            load_if_exists=True,
-        )
-        found.get_trials()
-    except Exception as error:  # whatever Optuna makes of lines that it has not written
-        said = f"{type(error).__name__}: {error}"
-        raise UserError(f"{file}: not a journal of Optuna's ({said}); give study.name another name") from error
-    return found
-
-
-def _check_whole(journal: Path) -> None:
-    """Raise `UserError` where the last line is half a line, to which Optuna would add the next."""
-    if journal.is_file() and journal.stat().st_size:
-        with journal.open("rb") as file:
-            file.seek(-1, os.SEEK_END)
-            is_whole = file.read() == b"\n"
-        if not is_whole:
-            raise UserError(
-                f"{journal}: ends in the middle of a line, as a full disk leaves it; where no search goes on, "
-                f"`sed -i '$d' {shlex.quote(str(journal))}` removes that line, and with it one step of one trial"
             )
 
 

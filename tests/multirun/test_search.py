@@ -64,6 +64,50 @@ def test_members_share_a_journal(tiny: list[str], capsys: pytest.CaptureFixture[
     assert "`ablate collect` brings the runs that lie elsewhere" in capsys.readouterr().out
 
 
+def test_members_who_begin_at_once_try_the_first_trial_once(
+    tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ablate.multirun import journal
+
+    assert main(["search", *tiny, *SPACE, "--trials", "1"]) == 0
+    found = journal.opened(Path("outputs/studies/s/search.log"), "s", "val/accuracy")
+    (first,) = found.trials
+    found.enqueue_trial(first.params, user_attrs=first.user_attrs)  # as another who has seen no trial
+    capsys.readouterr()
+    assert main(["search", *tiny, *SPACE, "--trials", "1"]) == 0
+    assert "trial 2: " in capsys.readouterr().out
+    assert [trial.state.name for trial in found.get_trials()] == ["COMPLETE", "FAIL", "COMPLETE"]
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5])
+def test_a_trial_whose_process_is_killed_at_any_line_of_the_journal_is_gone_on_with(
+    at: int, tiny: list[str], environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ablate.multirun import journal
+
+    log = Path("outputs/studies/s/search.log")
+    script = f"""
+import os, signal, sys
+from ablate.multirun import journal
+release, lines = journal.Lock.release, []
+def counted(self):
+    release(self)
+    lines.append(self)
+    if len(lines) == {at} + 1:  # the first is of the study
+        os.kill(os.getpid(), signal.SIGKILL)
+journal.Lock.release = counted
+from ablate.__main__ import main
+main(sys.argv[1:])
+"""
+    command = ["search", *tiny, *SPACE, "--trials", "1"]
+    end = subprocess.run([sys.executable, "-c", script, *command], env=environment, capture_output=True, timeout=120)
+    assert end.returncode == -signal.SIGKILL
+    assert main(command) == 0
+    assert "optimizer=adamw,optimizer.lr=0.001: val/accuracy" in capsys.readouterr().out
+    trials = journal.opened(log, "s", "val/accuracy").get_trials()
+    assert [trial.state.name for trial in trials if trial.state.name != "FAIL"] == ["COMPLETE"]
+
+
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_trial_is_gone_on_with(
     kill: signal.Signals, tiny: list[str], environment: dict[str, str], ablate: Command
@@ -85,36 +129,17 @@ def test_an_interrupted_trial_is_gone_on_with(
     assert rest.stdout.startswith("trial 1: optimizer=adamw,optimizer.lr=0.001: val/accuracy"), rest.stdout
 
 
-@pytest.mark.parametrize("journal", [None, "journal.log"])
-def test_a_lock_that_a_killed_process_has_left_is_not_waited_for_without_end(
-    journal: str | None, tiny: list[str], environment: dict[str, str]
-) -> None:
-    """The kill is within one write to the journal, too short a time to hit."""
-    from ablate.multirun.search import _opened
-
-    command = ["search", *tiny, *SPACE, "--trials", "1", *(["--journal", journal] if journal else [])]
-    assert main(command) == 0
-    file = Path(journal or "outputs/studies/s/search.log")
-    storage = _opened(file, file, "s", "val/accuracy")._storage
-    storage._backend._lock.acquire()  # type: ignore[attr-defined]
-    sooner = "import sys; from ablate.multirun import search; search._LEFT_SECONDS = 3; "
-    line = [sys.executable, "-c", sooner + "from ablate.__main__ import main; sys.exit(main(sys.argv[1:]))", *command]
-    after = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120)
-    assert after.returncode == 0 and "trial 1: " in after.stdout, after.stderr
-    assert not list(file.parent.glob("*.lock*"))
-
-
 def test_a_trial_that_had_not_begun_to_train_is_tried_first_unless_its_process_lives(
     tiny: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The kill is between Optuna's choice and the training, too short a time to hit."""
     import optuna
 
-    from ablate.multirun.search import _opened
+    from ablate.multirun import journal
     from ablate.record.lease import Owner
 
     assert main(["search", *tiny, *SPACE, "--trials", "1"]) == 0
-    found = _opened(None, Path("outputs/studies/s/search.log"), "s", "val/accuracy")
+    found = journal.opened(Path("outputs/studies/s/search.log"), "s", "val/accuracy")
     owners = [Owner.this(), dataclasses.replace(Owner.this(), pid=2**22)]
     for owner, rate in zip(owners, (0.002, 0.005), strict=True):
         found.enqueue_trial({"optimizer": "sgd", "optimizer.lr": rate})
@@ -188,10 +213,10 @@ def test_a_search_goes_on_with_its_journal(tiny: list[str], capsys: pytest.Captu
 
 
 def test_a_search_goes_on_with_its_data(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    from ablate.multirun.search import _opened
+    from ablate.multirun import journal
 
     assert main(["search", *tiny, *SPACE, "--trials", "1"]) == 0
-    found = _opened(None, Path("outputs/studies/s/search.log"), "s", "val/accuracy")
+    found = journal.opened(Path("outputs/studies/s/search.log"), "s", "val/accuracy")
     found.set_user_attr("begun", {**found.user_attrs["begun"], "fingerprint of data": "another"})
     assert main(["search", *tiny, *SPACE, "--trials", "1"]) == 2
     assert "is a search begun with fingerprint of data: another; found " in capsys.readouterr().err
@@ -222,8 +247,14 @@ def test_a_search_takes_no_studys_name_and_says_what_comes_next(
         (["optim=adamw,sgdd", "study.name=s"], "optimizer=sgdd: no such option"),
         (["optim.lr=interval(1e-3,1)", "study.name=s", "arch.depht=3"], "arch.depht: unknown key"),
         (["optim.lr=interval(-1,3)", "study.name=s"], "optimizer.lr: expected greater than 0, found -1"),
-        (["optim=adamw,sgd", "study.name=s", "--journal", "torn"], "torn: ends in the middle of a line"),
-        (["optim=adamw,sgd", "study.name=s", "--journal", "list"], "list: not a journal of Optuna's (TypeError"),
+        (
+            ["optim=adamw,sgd", "study.name=s", "--journal", "torn"],
+            "torn: not a journal of Optuna's (ValueError: it has",
+        ),
+        (
+            ["optim=adamw,sgd", "study.name=s", "--journal", "list"],
+            "list: not a journal of Optuna's (Val",
+        ),
         (
             ["arch.depth=interval(1,3)", "study.name=s"],
             "arch.depth: expected whole numbers, found others between",
@@ -234,7 +265,7 @@ def test_a_search_takes_no_studys_name_and_says_what_comes_next(
 def test_what_can_not_be_searched_is_refused(
     asked: list[str], said: str, tiny: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Path("torn").write_text('{"op_code": 0')
+    Path("torn").write_text('{"op_code":0')
     Path("list").write_text("[1, 2]\n")
     assert main(["search", *tiny, *asked]) == 2
     (line,) = capsys.readouterr().err.splitlines()
