@@ -36,6 +36,13 @@ def write_atomically(
             raise
 
 
+def at_home(path: str) -> Path:
+    """A path that may begin with `~` or `~user`; where there is no such user, it is a name like any other."""
+    with contextlib.suppress(RuntimeError):
+        return Path(path).expanduser()
+    return Path(path)
+
+
 def read_plain(path: Path, most_bytes: int) -> bytes | None:
     """What a file holds; none where there is none.
 

@@ -19,6 +19,7 @@ from ablate.config.override import NOTHING, canonical_override, name_of, quoted,
 from ablate.config.settings import Config, Study
 from ablate.display import Screen
 from ablate.error import UserError, refusing
+from ablate.file import at_home
 from ablate.multirun.factors import Given, all_mistakes, factors_of, mistakes_of_all
 from ablate.recipe.data.corpus import NOT_OF_THE_FILES, drawing_seed
 from ablate.record import team
@@ -292,7 +293,7 @@ def _anywhere(overrides: Sequence[str], config: Config) -> list[str]:
     folders: dict[str, object] = {"output_dir": config["output_dir"]}
     folders |= {place: config["data"].get(place.removeprefix("data.")) for place in PLACES_OF_DATA}
     absolute = {
-        place: f"{place}={_text(str(Path(str(folder)).expanduser().resolve()))}"
+        place: f"{place}={_text(str(at_home(str(folder)).resolve()))}"
         for place, folder in folders.items()
         if folder is not None
     }

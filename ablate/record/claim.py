@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import threading
 import time
@@ -164,7 +165,8 @@ class Claim:
         """Show that the owner lives."""
         self._count += 1
         claim = layout.claim(self._claims.folder, self._key, self._number)
-        layout.sign_of_life(claim).write_bytes(str(self._count).encode())  # whole or not, it is another than before
+        with open(layout.sign_of_life(claim), "wb", opener=_without_waiting) as file:
+            file.write(str(self._count).encode())  # whole or not, it is another than before
 
     @contextlib.contextmanager
     def held(self) -> Iterator[Claim]:
@@ -186,6 +188,11 @@ class Claim:
             signs.join()
             with contextlib.suppress(OSError):
                 self.free()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe, which somebody has put there, raises `OSError` where it would be waited for."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _read(path: Path) -> Entry:

@@ -12,10 +12,9 @@ import socket
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Gt
 
@@ -24,10 +23,14 @@ from ablate.file import read_plain, write_atomically
 from ablate.quantity.valid import valid_json
 from ablate.record.layout import LEASE
 
+if TYPE_CHECKING:
+    import psutil
+
 RENEWAL_SECONDS = 15
 LEASE_SECONDS = 120
 _MOST_BYTES = 10_000  # of a lease
-_CLOCK_STEP_SECONDS = 30  # by which a corrected clock may move what is known of a process's start
+_CLOCK_STEP_SECONDS = 30  # by which a corrected clock may move what is known of a process's start, but on Linux
+_GUARD_SECONDS = 60  # that a process may hold the guard, for which a moment is enough
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Owner:
     host: str
     space: str  # of process numbers: two containers of one host name, or a machine before and after a reboot, differ
     pid: Annotated[int, Gt(0)]
-    started: float
+    started: float  # in seconds; on Linux since the boot, of which a clock that is set knows nothing
     token: str
     job: str = ""  # of Slurm, if any
     restarts: int = 0  # how often Slurm had begun that job anew
@@ -47,7 +50,7 @@ class Owner:
         """The process that asks."""
         import psutil
 
-        started, token = psutil.Process().create_time(), uuid.uuid4().hex
+        started, token = _started(psutil.Process()), uuid.uuid4().hex
         return Owner(socket.gethostname(), _space(), os.getpid(), started, token, *_job(os.environ))
 
     def __str__(self) -> str:
@@ -72,8 +75,7 @@ class Owner:
         try:
             process = psutil.Process(self.pid)
             return (
-                abs(process.create_time() - self.started) > _CLOCK_STEP_SECONDS
-                or process.status() == psutil.STATUS_ZOMBIE
+                abs(_started(process) - self.started) > _CLOCK_STEP_SECONDS or process.status() == psutil.STATUS_ZOMBIE
             )
         except psutil.NoSuchProcess:
             return True
@@ -92,7 +94,7 @@ class Lease:
     def __enter__(self) -> Lease:
         """Take the lease. Raises `BusyError` where another process has it."""
         self._guard.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(self._guard):  # only while taking it: held by the system, so never left behind
+        with _locked(self._guard, _GUARD_SECONDS):  # only while taking it: held by the system, so never left behind
             if owner := holder(self._file.parent, self._guard):
                 raise BusyError(busy(self._file.parent, owner))
             with write_atomically(self._file) as file:
@@ -152,12 +154,28 @@ def holder(folder: Path, clock: Path) -> Owner | None:
     return owner if abs(age) < LEASE_SECONDS else None
 
 
-def _locked(guard: Path) -> AbstractContextManager[object]:
-    from filelock import FileLock  # which imports more than a finished run's answer needs
+@contextlib.contextmanager
+def _locked(guard: Path, seconds: float = -1) -> Iterator[None]:
+    """Hold the guard. Raises `UserError` where another process does not let it go for so long."""
+    from filelock import FileLock, Timeout  # which imports more than a finished run's answer needs
 
     if guard.is_symlink() or guard.is_dir():
         raise UserError(f"{guard}: expected a file to lock, found something else; remove it")
-    return FileLock(guard)
+    try:
+        lock = FileLock(guard).acquire(timeout=seconds)
+    except Timeout:
+        raise UserError(
+            f"{guard}: another process has held it for {seconds:g} s, where a moment is enough; end it, or let it go "
+            "on, if it was stopped (Ctrl-Z)"
+        ) from None
+    with lock:
+        yield
+
+
+def _started(process: psutil.Process) -> float:
+    import psutil
+
+    return process.create_time() - (psutil.boot_time() if psutil.LINUX else 0)
 
 
 def _read(file: Path) -> Owner | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.error import UserError
+from ablate.file import at_home
 from ablate.record import layout, reading
 from ablate.record.layout import Layout
 from ablate.record.reading import FoundRecord, Result
@@ -54,7 +55,7 @@ def trainer(result: Result) -> str:
 
 def absolute(stores: Iterable[str]) -> list[str]:
     """The folders as they are found from any other."""
-    return [str(Path(each).expanduser().resolve()) for each in stores]
+    return [str(at_home(each).resolve()) for each in stores]
 
 
 def folders(team: Mapping[str, Any]) -> list[str]:
@@ -70,7 +71,7 @@ def check(config: Mapping[str, Any]) -> None:
         for each in absolute(team["stores"])
         if not _is_folder(Path(each))
     ]
-    if (claims := team["claims"]) and (said := _wrong_claims(Path(claims).expanduser())):
+    if (claims := team["claims"]) and (said := _wrong_claims(at_home(claims))):
         problems.append(f"team.claims: {claims}: {said}")
     if claims and team["size"]:
         problems.append("team.claims: each member takes runs as it goes, so that none has a share; leave out team.size")

@@ -297,6 +297,9 @@ def _close(run: Any, succeeded: bool, mode: Mode) -> str | None:
     except TimeoutError:
         _end_service()
         is_whole = False
+    except KeyboardInterrupt:
+        _end_service()  # or this process would wait for it at its end
+        raise
     if mode != "online":
         return f"wandb sync {shlex.quote(str(window.folder))}"
     if is_whole and wandb_api.has_ended(run.path):

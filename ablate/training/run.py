@@ -22,6 +22,7 @@ from ablate.config.override import name_of
 from ablate.config.settings import Config
 from ablate.display import Screen, line, summary
 from ablate.error import BusyError, TakenError, refusing
+from ablate.file import at_home
 from ablate.interruption import Interruption
 from ablate.record import layout, store, team
 from ablate.record.claim import Claim, Claims
@@ -220,7 +221,7 @@ def _claimed(run: Run) -> Iterator[Claim | None]:
 def claims_of(config: Config) -> Claims | None:
     """The claims of the members, where they take runs as they go."""
     folder = config["team"]["claims"]
-    return Claims(Path(folder).expanduser(), config["team"]["member"]) if folder else None
+    return Claims(at_home(folder), config["team"]["member"]) if folder else None
 
 
 def objective(composed: DictConfig) -> float:

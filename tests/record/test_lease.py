@@ -9,7 +9,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from filelock import FileLock
 
 from ablate.error import BusyError, UserError
 from ablate.record import lease as lease_module
@@ -53,6 +55,23 @@ def test_a_dead_owner_of_this_machine_does_not_block(tmp_path: Path, guard: Path
 def test_another_process_of_the_same_number_is_not_the_owner(tmp_path: Path, guard: Path) -> None:
     planted(tmp_path, replace(Owner.this(), started=1.0))
     assert holder(tmp_path, guard) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a step of the clock has 30 s")
+def test_a_clock_that_is_set_makes_no_other_process_of_the_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, boot_time = Owner.this(), psutil._pslinux.boot_time
+    for step in (100, -100_000):
+        monkeypatch.setattr("psutil._pslinux.boot_time", lambda step=step: boot_time() + step)
+        assert psutil.boot_time() == boot_time() + step and not owner.is_gone()
+
+
+def test_a_guard_that_is_held_for_long_is_told(tmp_path: Path, guard: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "_GUARD_SECONDS", 0.1)
+    guard.parent.mkdir()
+    with FileLock(guard), pytest.raises(UserError, match=r"lease\.lock: another process has held it for 0\.1 s, where"):
+        Lease(tmp_path, guard).__enter__()
+    with Lease(tmp_path, guard):
+        pass
 
 
 def test_a_job_that_slurm_begins_anew_does_not_block_itself(

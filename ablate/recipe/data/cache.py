@@ -6,9 +6,12 @@ import contextlib
 import dataclasses
 import json
 import os
+import sys
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -21,6 +24,7 @@ from ablate.recipe.data.subset import subset
 
 if TYPE_CHECKING:
     import numpy as np
+    from filelock import BaseFileLock
     from torch import Tensor
 
 _FORMAT = 2  # of the file, and of what is checked before an utterance gets into it
@@ -29,6 +33,8 @@ _LENGTH_BYTES = 8  # of the first number at the file's end: how long the index b
 _CHECKSUM_BYTES = 4  # of the last one, the index's
 _AT_ONCE = 64  # utterances that a thread takes
 _READ_AHEAD = 1 << 24  # bytes
+_PATIENCE_SECONDS = 5  # before it is told that another process is waited for
+_LEFT_SECONDS = 3600  # after which nobody is at the beginning of a memory
 _MOST_READINGS = 3  # each split's file may be damaged
 
 Made = TypeVar("Made")
@@ -250,7 +256,7 @@ def cached(
 
     path.parent.mkdir(parents=True, exist_ok=True)
     _tidy(path.parent)
-    with FileLock(_lock(path)):  # one process makes it, the others wait
+    with _waited_for(FileLock(_lock(path)), path):  # one process makes it, the others wait
         if found := opened(path, sources, num_mfcc):
             return found
         with write_atomically(path) as file:
@@ -262,6 +268,17 @@ def cached(
     return found
 
 
+def _waited_for(lock: BaseFileLock, path: Path) -> AbstractContextManager[object]:
+    """Hold a lock; what is waited for for long is told."""
+    from filelock import Timeout
+
+    try:
+        return lock.acquire(timeout=_PATIENCE_SECONDS)
+    except Timeout:
+        print(f"{path}: waiting for another process, which makes it", file=sys.stderr)
+        return lock.acquire()
+
+
 def _tidy(folder: Path) -> None:
     """Remove what killed processes have left: the beginnings of files that nobody is making."""
     from filelock import FileLock, Timeout
@@ -270,6 +287,10 @@ def _tidy(folder: Path) -> None:
         made = left.name[1:].partition(_SUFFIX)[0] + _SUFFIX
         with contextlib.suppress(Timeout), FileLock(_lock(folder / made), timeout=0):
             left.unlink(missing_ok=True)
+    for left in filter(Path.is_file, folder.glob(".*.digests.*.tmp")):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > _LEFT_SECONDS:
+                left.unlink()
 
 
 def _lock(path: Path) -> str:

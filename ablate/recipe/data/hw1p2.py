@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ablate.file import check_plain
+from ablate.file import at_home, check_plain
 from ablate.quantity import Positive, PositiveFraction
 from ablate.recipe.data.cache import Fault, Sources, Utterance
 from ablate.recipe.data.content import Content, Track, contents, name_of, readable
@@ -97,7 +97,7 @@ class HW1P2(FileCorpus):
     @listing()
     def folder(self, split: Split) -> Path:
         """The split's own in `root`."""
-        root, name = Path(self.root).expanduser(), {"train": self.train, "val": self.val, "test": self.test}[split]
+        root, name = at_home(self.root), {"train": self.train, "val": self.val, "test": self.test}[split]
         needed = ("mfcc",) if split == "test" else ("mfcc", "transcript")
         if not root.is_dir():
             raise ValueError(f"data.root={self.root}: {'not a folder' if root.exists() else 'no such folder'}")

@@ -7,9 +7,8 @@ import difflib
 import errno
 import os
 import typing
-from pathlib import Path
 
-from ablate.file import read_plain
+from ablate.file import at_home, read_plain
 from ablate.recipe.data.cache import Recordings
 from ablate.recipe.data.content import name_of
 from ablate.recipe.data.corpus import Split
@@ -53,7 +52,7 @@ def names(leave_out: str | None, split: Split) -> set[str]:
     if leave_out is None:
         return set()
     try:
-        content = read_plain(Path(leave_out).expanduser(), _MOST_BYTES)
+        content = read_plain(at_home(leave_out), _MOST_BYTES)
         if content is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         lines = content.decode("utf-8").split("\n")

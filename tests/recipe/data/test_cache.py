@@ -4,6 +4,8 @@ import contextlib
 import dataclasses
 import multiprocessing
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -210,10 +212,28 @@ def test_what_fails_or_is_killed_leaves_nothing_behind(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["a.frames.lock"]
     for name in ("a", "b", "c"):
         (tmp_path / f".{name}.frames.1234.tmp").write_bytes(b"of a killed process, or of one that works")
+    for name, age in ((".d.digests.x.tmp", 4000), (".e.digests.x.tmp", 3)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - age, time.time() - age))
     with FileLock(tmp_path / "c.frames.lock"):
         split(path)
     left = {file.name for file in tmp_path.iterdir() if not file.name.endswith(".lock")}
-    assert left == {"a.frames", ".c.frames.1234.tmp"}
+    assert left == {"a.frames", ".c.frames.1234.tmp", ".e.digests.x.tmp"}
+
+
+def test_who_is_waited_for_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ablate.recipe.data.cache._PATIENCE_SECONDS", 0.05)
+    lock = FileLock(tmp_path / "a.frames.lock", thread_local=False).acquire().lock
+    waiting = threading.Thread(target=split, args=(tmp_path / "a.frames",))
+    waiting.start()
+    waiting.join(1)
+    assert waiting.is_alive()
+    assert capsys.readouterr().err == f"{tmp_path}/a.frames: waiting for another process, which makes it\n"
+    lock.release()
+    waiting.join(60)
+    assert (tmp_path / "a.frames").exists()
 
 
 def _ask(path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from ablate.file import at_home
 from ablate.recipe.data.cache import Sources
 from ablate.recipe.data.content import Content, Track, contents, name_of
 from ablate.recipe.data.corpus import Split
@@ -71,7 +72,7 @@ class Tree:
         )
         folders: dict[str, Path] = {}
         for key, given in (("root", root), ("alignments", root if alignments is None else alignments)):
-            tree = Path(given).expanduser()
+            tree = at_home(given)
             if not tree.is_dir():
                 raise ValueError(f"data.{key}={given}: no such folder")
             if not (tree / below).is_dir():
