@@ -148,6 +148,22 @@ def masked(line: str) -> str:
     return " ".join(re.sub(r"[-+=?] (better|worse|equivalent|undecided).*", "verdict", line).split())
 
 
+def test_the_keys_and_the_plan_that_pages_show_are_those_that_a_reader_gets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (line,) = {typed for _, typed in commands() if typed.endswith("study.dry_run=true")}
+    assert main(shlex.split(line)[1:]) == 0
+    plan = json.loads(Path("outputs/studies/norm/plan.json").read_text())
+    assert f"study norm, plan {plan['plan_id']}: " in PAGE
+    keys = {cell["key"] for cell in plan["cells"]}
+    hand_in = (ROOT / "docs/hand_in.md").read_text()
+    shown = re.findall(r"(?m)^(?:key +)?([0-9a-f]{16})(?:$| )", PAGE + hand_in)
+    assert len(shown) == 4 and keys.issuperset(shown)
+    typed = [each for line in re.findall(r"ablate predict((?: [0-9a-f]{6}\b)+)", hand_in) for each in line.split()]
+    assert len(typed) == 10 and {each[:6] for each in shown} == set(typed)
+
+
 def test_it_is_one_page_whose_install_is_the_readmes() -> None:
     lines = PAGE.splitlines()
     assert len(lines) <= 110 and max(map(len, lines)) <= 120
