@@ -202,6 +202,7 @@ def test_an_offline_run_can_be_read_back_from_wandbs_file(ablate: Command, tiny:
         (["data=hw1p2", "data.root=~nobody/x"], "key=value; put a value with special characters in quotes"),
         (["data=aligned", "data.labels={ɑ: AA}"], "key=value; what the command line can't say goes into a file"),
         (["arch=[pyramid,diamond]"], "arch: expected one option"),
+        (["data=aligned", "data.root=.", "data.labels={m: N}"], "data.labels: a table, which has no such entry; +data"),
         (["data.root=/x"], "data.root: only some options of data have it: aligned, hw1p2"),
         (["data=aligned", "data.labels.AX=AH"], "data.labels.AX: not in the table data.labels; +data"),
         (["--cfg"], "--cfg: expected one of job, hydra, all behind it, found nothing"),

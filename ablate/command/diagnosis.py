@@ -265,10 +265,14 @@ def _unknown_key(key: str, composer: Composer, overrides: Sequence[str]) -> str:
         hint = f"did you mean {meant}?" if meant else "`--cfg hydra` shows those that there are"
         return f"{key}: unknown key; {hint}"
     others = composer.options(parent) if parent in GROUPS else []
-    if having := [each for each in others if name in composer.keys_of(parent, each)]:
+    chosen = next((value_of(each) for each in overrides if name_of(each) == parent), None)
+    having = [each for each in others if name in composer.keys_of(parent, each)]
+    if having and chosen not in having:
         return f"{key}: only some options of {parent} have it: {', '.join(having)}; choose one with {parent}=..."
     if (config := _without(key, composer, overrides)) is None:
         return f"{key}: unknown key"
+    if parent in GROUPS and is_table(hint_of(parent, config[parent], name)):
+        return f"{key}: a table, which has no such entry; +{key}.NAME=... adds one"
     group, _, below = parent.partition(".")
     if group in GROUPS and below and is_table(hint_of(group, config[group], below)):
         return f"{key}: not in the table {parent}; +{key}=... adds it"

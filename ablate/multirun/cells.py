@@ -223,7 +223,7 @@ def _compose_all(
         try:
             for seed in seeds_of[name]:
                 config = check_settings(compositions.resolve([*shared, *levels, f"seed={seed}"]), [*shared, *levels])
-                _check_places(config, base)
+                _check_of_study(config, base, cells[0].config if cells else config)
                 cells.append(_cell(config, (name, seed), shared, levels, known))
         except UserError as error:
             for line in str(error).splitlines():
@@ -245,14 +245,20 @@ def _compose_all(
     return cells
 
 
-def _check_places(config: Config, base: Config) -> None:
-    """Raise `UserError` where a run's records, or its claims, would lie elsewhere than those of the study."""
+def _check_of_study(config: Config, base: Config, first: Config) -> None:
+    """Raise `UserError` where what is of the whole study is not: its places, and what its levels say of it."""
     for name, mine, of_study in (
         ("output_dir", config["output_dir"], base["output_dir"]),
         ("team.claims", config["team"]["claims"], base["team"]["claims"]),
     ):
         if mine != of_study:
             raise UserError(f"{name}: {of_study} for the study and {mine} for a run of it; give it without ${{...}}")
+    others: Mapping[str, object] = {**first["study"]}
+    if differing := [name for name, value in config["study"].items() if value != others[name]]:
+        raise UserError(
+            f"study.{differing[0]}: set by one level and not by another, but it is the same for the whole study; leave "
+            "it out of the level's file"
+        )
 
 
 def _cell(

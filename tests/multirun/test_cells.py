@@ -162,6 +162,16 @@ def test_experiments_are_levels(sign: str, folder: Path) -> None:
     assert len(configs()) == 2
 
 
+@pytest.mark.parametrize("levels", ["plain,studied", "studied,plain"])
+def test_a_level_that_sets_something_of_the_study_is_refused(
+    levels: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    option(folder / "conf/experiment/plain.yaml", "# @package _global_\nepochs: 2\n")
+    option(folder / "conf/experiment/studied.yaml", "# @package _global_\nstudy: {seeds: [1, 2]}\n")
+    assert command(["-m", *SMALL, f"experiment={levels}", "study.dry_run=true"]) == 2
+    assert "study.seeds: set by one level and not by another, but it is the same" in capsys.readouterr().err
+
+
 def test_no_experiment_is_a_level_too(folder: Path) -> None:
     option(folder / "conf/experiment/b.yaml", "# @package _global_\narch: {depth: 1}\n")
     assert command([*SMALL, "-m", "experiment=null,b", "study.name=s"]) == 0
