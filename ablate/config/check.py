@@ -210,7 +210,7 @@ def _take_text_as_typed(prefix: str, values: dict[str, Any], hints: Hints, typed
             as_text = [each if isinstance(each, str) else part for each, part in zip(value, parts, strict=True)]
         elif not isinstance(value, int | float) or not text or text[0] in "'\"$":
             continue
-        if hint and _is_valid(hint, as_text):
+        if hint and ("_" in text or not _is_valid(hint, value)) and _is_valid(hint, as_text):
             values[name] = as_text
 
 

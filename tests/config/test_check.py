@@ -139,6 +139,8 @@ def test_a_number_has_the_type_that_is_meant_however_it_is_spelled() -> None:
         (["output_dir=2024"], "output_dir", "2024"),
         (["data=hw1p2", "data.root=007"], "data.root", "007"),
         (["data=hw1p2", "data.root=x", "data.train=100"], "data.train", "100"),
+        (["data=aligned", "data.root=x", "data.train=2024_11"], "data.train", "2024_11"),
+        (["data=aligned", "data.root=x", "data.train=[2024_11,7]"], "data.train", ["2024_11", "7"]),
         (["wandb.tags=[2024_11, x, 1.50]"], "wandb.tags", ["2024_11", "x", "1.50"]),
         (["study.name='0x10'"], "study.name", "0x10"),
         (["study.name=null"], "study.name", None),
