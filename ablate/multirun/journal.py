@@ -109,6 +109,10 @@ class Lock:
                 file.write(self._token)
         except FileExistsError:
             return False
+        except OSError:  # a full disk
+            with contextlib.suppress(OSError):
+                self._file.unlink()
+            raise
         return True
 
     def _remove(self, seen: tuple[int, int]) -> None:

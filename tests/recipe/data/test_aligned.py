@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -290,3 +291,15 @@ def test_the_command_reaches_the_embedded_corpus_accuracy(ablate: Command, tiny:
     first, second = (result["metrics"]["val/accuracy"] for result in results)
     assert abs(first - second) < 0.02 and first > 0.4
     assert "finished already" in ablate(*own).stdout
+
+
+def test_a_copy_by_another_system_that_spells_names_otherwise_is_the_same_corpus(root: Path, tmp_path: Path) -> None:
+    speaker = sorted((root / "train").iterdir())[0]
+    found = []
+    for form in ("NFC", "NFD"):
+        name = unicodedata.normalize(form, "zoé")
+        speaker = speaker.rename(root / "train" / name)
+        made = corpus(root)
+        recordings = made.load("train", seed=0, cache=tmp_path / form, track=silent)
+        found.append((made.fingerprint(tmp_path / form, silent), recordings.identity, recordings.names))
+    assert found[0] == found[1]

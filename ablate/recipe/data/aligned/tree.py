@@ -67,9 +67,7 @@ class Tree:
         """
         if part is None:
             raise ValueError(f"data.{split}: expected a folder or a list of speakers, found none")
-        below, speakers = (
-            (part, None) if isinstance(part, str) else (".", tuple(unicodedata.normalize("NFC", name) for name in part))
-        )
+        below, speakers = (part, None) if isinstance(part, str) else (".", tuple(map(_composed, part)))
         folders: dict[str, Path] = {}
         for key, given in (("root", root), ("alignments", root if alignments is None else alignments)):
             tree = at_home(given)
@@ -96,7 +94,8 @@ class Tree:
             own = set(self._chosen(key, folder, suffixes, listed))
             found += [content for content in contents(folder, listed, memory, track) if content.file in own]
         found.sort()
-        return Sources(name_of([content.line for content in found]), found)
+        lines = [content.line for content in found]
+        return Sources(name_of(sorted((_composed(name), *others) for name, *others in lines)), found)
 
     def utterances(self) -> list[Paths]:
         """The split's, by name."""
@@ -140,7 +139,11 @@ class Tree:
 def _stem(name: str, suffixes: tuple[str, ...]) -> str:
     """A file's name without its suffix, of whose Unicode forms (macOS writes another) all count as one."""
     stem = name[: -max(len(suffix) for suffix in suffixes if name.lower().endswith(suffix))]
-    return unicodedata.normalize("NFC", stem)
+    return _composed(stem)
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _nearest(name: str, names: Collection[str]) -> str:
