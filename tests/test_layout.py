@@ -53,7 +53,6 @@ COVERED_ELSEWHERE = {
     "report/confirmation.py": "test_resume.py",
     "bench/staging.py": "study/test_stage.py",
     "command/refusal.py": "command/test_diagnosis.py",
-    "config/override.py": "command/test_line.py",
     "config/repository.py": "config/test_own.py",
     "display/output.py": "display/test_terminal.py",
     "config/settings.py": "config/test_check.py",
