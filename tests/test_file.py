@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.file import write_atomically
+from ablate.file import at_home, write_atomically
 
 
 @pytest.fixture
@@ -30,3 +30,7 @@ def test_a_file_takes_its_place_when_it_is_whole(tmp_path: Path) -> None:
         file.write(b"after")
         assert (tmp_path / "a").read_bytes() == b"before"
     assert (tmp_path / "a").read_bytes() == b"after"
+
+
+def test_a_home_of_nobody_is_a_name_like_any_other() -> None:
+    assert at_home("~/x") == Path.home() / "x" and at_home("~no such user/x") == Path("~no such user/x")

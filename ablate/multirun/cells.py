@@ -253,10 +253,11 @@ def _check_of_study(config: Config, base: Config, first: Config) -> None:
     ):
         if mine != of_study:
             raise UserError(f"{name}: {of_study} for the study and {mine} for a run of it; give it without ${{...}}")
-    others: Mapping[str, object] = {**first["study"]}
-    if differing := [name for name, value in config["study"].items() if value != others[name]]:
+    if config["study"] != first["study"]:
+        others = {**first["study"]}
+        differing = next(name for name, value in config["study"].items() if value != others[name])
         raise UserError(
-            f"study.{differing[0]}: set by one level and not by another, but it is the same for the whole study; leave "
+            f"study.{differing}: set by one level and not by another, but it is the same for the whole study; leave "
             "it out of the level's file"
         )
 

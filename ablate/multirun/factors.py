@@ -137,7 +137,10 @@ def all_mistakes(composer: Composer, arguments: Sequence[str]) -> list[str]:
         lines = str(error).splitlines()
         told = {line.partition(": ")[0] for line in lines}
         others = [each for each in arguments if name_of(each) not in (*told, "study") and not composer.is_sweep(each)]
-        return [*found, *lines, *mistakes(composer, others, multirun=True)]
+        further = mistakes(composer, others, multirun=True)
+        given_names = {name_of(each) for each in arguments}  # of which those that are told of are no longer there
+        missing = [line for line in further if ": missing" in line and line.partition(":")[0] in given_names]
+        return [*found, *lines, *(line for line in further if line not in missing)]
 
 
 def mistakes_of_all(composer: Composer, given: Given) -> list[str]:

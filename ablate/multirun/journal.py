@@ -33,7 +33,8 @@ def opened(file: Path, name: str, objective: str) -> optuna.Study:
     optuna.logging.disable_default_handler()  # which prints a traceback of whatever ends a trial
     try:
         _check_beginning(file)
-        storage = JournalStorage(JournalFileBackend(str(file), _lock(file)))
+        lock: Any = Lock(file)  # as what Optuna calls a lock, a class that it keeps to itself
+        storage = JournalStorage(JournalFileBackend(str(file), lock))
         found = optuna.create_study(
             storage=storage,
             sampler=optuna.samplers.TPESampler(constant_liar=True),
@@ -57,11 +58,6 @@ def _check_beginning(file: Path) -> None:
     with contextlib.suppress(FileNotFoundError), file.open("rb") as stream:
         if stream.read(len(_BEGINNING)) not in (b"", _BEGINNING):
             raise ValueError(f"it does not begin with {_BEGINNING.decode()}")
-
-
-def _lock(file: Path) -> Any:
-    """As what Optuna calls a lock, a class that it keeps to itself."""
-    return Lock(file)
 
 
 class Lock:

@@ -61,7 +61,7 @@ def in_hydras_words(name: str, value: Any) -> str:
 
 def _level(name: str, level: Any) -> str:
     if isinstance(level, str):
-        return level if _is_one_level(level) else quoted(level)
+        return level if _parsed(level) else quoted(level)
     words = _words(level)
     if json.dumps(_read(words), sort_keys=True) != json.dumps(level, sort_keys=True):
         raise UserError(
@@ -86,18 +86,16 @@ def _words(part: Any) -> str:
 
 def _read(words: str) -> Any:
     """The value that Hydra reads, if it reads one."""
+    return override.value() if (override := _parsed(words)) else None
+
+
+def _parsed(words: str) -> Override | None:
+    """As Hydra reads what is one level to it."""
     try:
         override = parse(f"x={words}")
     except HydraException:
         return None
-    return None if override.is_sweep_override() else override.value()
-
-
-def _is_one_level(text: str) -> bool:
-    try:
-        return not parse(f"x={text}").is_sweep_override()
-    except HydraException:
-        return False
+    return None if override.is_sweep_override() else override
 
 
 def _torn_numbers(text: str) -> list[str]:
@@ -107,6 +105,4 @@ def _torn_numbers(text: str) -> list[str]:
     ['2024_11']
     """
     words = re.split(r"[\[\]{}(),:=\s]+", re.sub(r"'(\\'|[^'])*'|\"(\\\"|[^\"])*\"", "", text))
-    return [
-        each for each in words if "_" in each and re.fullmatch(r"[+-]?\d[\d_]*(\.[\d_]*)?(e[+-]?[\d_]+)?", each, re.I)
-    ]
+    return [each for each in words if "_" in each and _NUMBER.fullmatch(each)]

@@ -1,7 +1,5 @@
 """Overrides as text mean what is meant."""
 
-from pathlib import Path
-
 from hypothesis import example, given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -20,7 +18,7 @@ def test_a_text_in_quotes_is_that_text_to_hydra_and_omegaconf(text: str) -> None
     assert OmegaConf.create({"a": value, "x": "other"}).a == text
 
 
-def test_texts_in_quotes_are_those_of_the_config(tmp_path: Path) -> None:
+def test_texts_in_quotes_are_those_of_the_config() -> None:
     texts = ["${seed}", "a\\b", "it's, ${.x}"]
     with Composer() as composer:
         config = composer.compose([with_list("team.stores", texts), f"study.arm={quoted(texts[0])}"])

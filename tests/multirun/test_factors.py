@@ -91,6 +91,12 @@ def test_all_mistakes_of_all_levels_are_told_each_once(composer: Composer) -> No
     ]
 
 
+def test_what_was_given_and_is_wrong_is_not_called_missing_too(composer: Composer) -> None:
+    (line,) = all_mistakes(composer, ["data=hw1p2", "data.root=2024_11,2024_12"])
+    assert line.startswith("data.root=2024_11,2024_12: 2024_11 is a number to Hydra")
+    assert "data.root: missing" in all_mistakes(composer, ["data=hw1p2", "optimizer.lr=1_0,2"])[-1]
+
+
 def test_a_factor_whose_levels_do_not_compose_is_looked_through_so_far(composer: Composer) -> None:
     wrong = ",".join(f"shape{number}" for number in range(30))
     found = all_mistakes(composer, [f"arch={wrong}", "optimizer=adamw,sgdd"])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,3 +151,11 @@ def test_of_processes_that_reach_for_the_same_cells_each_cell_goes_to_one(tmp_pa
     with multiprocessing.get_context("fork").Pool(4) as pool:
         taken = [key for each in pool.map(_take_all, [tmp_path] * 4) for key in each]
     assert sorted(taken) == sorted(f"k{number}" for number in range(50))
+
+
+def test_a_pipe_in_the_place_of_a_sign_of_life_is_not_waited_for(tmp_path: Path, clock: Clock) -> None:
+    taken = claims(tmp_path, "mine", clock).take("k")
+    assert taken
+    os.mkfifo(layout.sign_of_life(layout.claim(tmp_path, "k", 1)))
+    with pytest.raises(OSError, match="No such device"):
+        taken.give_sign()
