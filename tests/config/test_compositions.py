@@ -71,6 +71,9 @@ MIXED = {
     "a removal": [
         ["data=espeak", "~optimizer.lr"], ["data=espeak_tiny", "~optimizer.lr"], ["data=espeak", "optimizer.lr=1"],
     ],
+    "a removal from what is exchanged": [
+        ["optimizer=sgd", "~optimizer.lr"], ["optimizer=adamw", "~optimizer.lr"], ["optimizer=adam", "~optimizer.lr"],
+    ],
     "keys of the top": [
         ["+mine=1", "seed=1"], ["+mine=2", "seed=1"], ["++mine=${seed}", "seed=2"], ["++mine=3", "seed=2"],
     ],

@@ -29,6 +29,12 @@ def test_some_files_are_spread_over_all(number: int, tmp_path: Path) -> None:
         some_files(tmp_path / "00.npy", ".npy", number)
 
 
+def test_a_file_is_described_by_its_inode_and_its_times(folder: Path) -> None:
+    (file,) = files(folder, (".txt",), recursive=False)
+    status = (folder / "c.txt").stat()
+    assert file.size == status.st_size and file.stamp == (status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+
+
 def test_files_below_are_not_passed_over(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"below: expected \.npy in .*, not below; move them"):
         files(folder, (".npy",), recursive=False)
